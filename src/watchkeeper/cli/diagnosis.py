@@ -1,0 +1,132 @@
+"""What `doctor` looks at: configuration, store, providers, suites, runbooks, Slack, the outbox."""
+
+import asyncio
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal
+
+from watchkeeper.app import App, provider_configs
+from watchkeeper.deployments import read_deployments
+from watchkeeper.foundation.clock import format_time
+from watchkeeper.foundation.errors import WatchkeeperError
+from watchkeeper.incidents import service as incidents
+from watchkeeper.migrations.migrate import current_revision
+from watchkeeper.model_watch import service as model_watch
+from watchkeeper.providers.connect import ProviderConfig, connect
+from watchkeeper.regression import service as regression
+from watchkeeper.regression.suite_files import read_suite, suite_names
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Line:
+    """One thing and how it is: "ok", "note" (works, worth knowing) or "problem" (needs a person)."""
+
+    what: str
+    state: Literal["ok", "note", "problem"]
+    detail: str
+
+
+def examine(app: App) -> list[Line]:
+    """Every line, in the order of the pillars."""
+    return [
+        Line(what="store", state="ok", detail=f"{app.store.dialect}, schema {current_revision(app.settings.store.url)}"),
+        *_providers(app),
+        *_routes(app),
+        *_suites(app),
+        *_catalogues(app),
+        *_last_check(app),
+        *_channel(app),
+        Line(
+            what="flows",
+            state="ok",
+            detail="; ".join(f"{d.name} {d.when()}" for d in read_deployments()),
+        ),
+    ]
+
+
+def _providers(app: App) -> Iterator[Line]:
+    configs = provider_configs(app.settings)
+    if not configs:
+        yield Line(what="providers", state="problem", detail="none; add [providers.NAME] to watchkeeper.toml")
+    for name, config in configs.items():
+        section = app.settings.providers[name]
+        if section.api_key_env and section.api_key is None:
+            yield Line(what=f"provider {name}", state="problem", detail=f"{section.api_key_env} is not set")
+            continue
+        try:
+            yield Line(what=f"provider {name}", state="ok", detail=f"{asyncio.run(_offered(config))} models at {config.base_url}")
+        except WatchkeeperError as error:
+            yield Line(what=f"provider {name}", state="problem", detail=str(error))
+
+
+async def _offered(config: ProviderConfig) -> int:
+    chat = connect(config)
+    try:
+        return len(await chat.list_models())
+    finally:
+        await chat.aclose()
+
+
+def _routes(app: App) -> Iterator[Line]:
+    guarded: dict[str, list[str]] = {}
+    for name in suite_names(app.settings.suites.path):
+        try:
+            for route in read_suite(app.settings.suites.path, name, prompts=app.settings.suites.prompts).routes:
+                guarded.setdefault(route, []).append(name)
+        except WatchkeeperError:
+            continue  # said by the suites' own lines
+    for route, section in app.settings.routes.items():
+        suites = guarded.get(route)
+        yield Line(
+            what=f"route {route}",
+            state="ok" if suites else "note",
+            detail=f"{section.model}; " + (f"guarded by {', '.join(suites)}" if suites else "no suite guards it"),
+        )
+
+
+def _suites(app: App) -> Iterator[Line]:
+    for name in suite_names(app.settings.suites.path):
+        try:
+            suite = read_suite(app.settings.suites.path, name, prompts=app.settings.suites.prompts)
+            yield Line(what=f"suite {name}", state="ok", detail=f"{len(suite.cases)} cases")
+        except WatchkeeperError as error:
+            yield Line(what=f"suite {name}", state="problem", detail=str(error))
+
+
+def _catalogues(app: App) -> Iterator[Line]:
+    polls = model_watch.catalog_polls(app.store)
+    for name in app.settings.providers:
+        read_at, _, error = polls.get(name, (None, None, None))
+        if error:
+            yield Line(what=f"catalogue {name}", state="problem", detail=error)
+        elif read_at is None:
+            yield Line(what=f"catalogue {name}", state="note", detail="never read; watchkeeper models watch")
+        else:
+            yield Line(what=f"catalogue {name}", state="ok", detail=f"read {format_time(read_at)[:16]}Z")
+
+
+def _last_check(app: App) -> Iterator[Line]:
+    newest = regression.verdicts(app.store, limit=1)
+    if newest:
+        v = newest[0]
+        detail = f"{v.verdict}, {v.baseline} -> {v.candidate}, {format_time(v.decided_at)[:16]}Z"
+        yield Line(what="last check", state="ok", detail=detail)
+    else:
+        yield Line(what="last check", state="note", detail="none yet")
+
+
+def _channel(app: App) -> Iterator[Line]:
+    slack = app.settings.slack
+    if slack.token:
+        yield Line(what="slack", state="ok", detail=f"token from {slack.token_env}, channel {slack.channel}")
+    else:
+        detail = f"{slack.token_env} is not set: messages wait in the outbox; watchkeeper alerts deliver prints them"
+        yield Line(what="slack", state="note", detail=detail)
+    outbox = incidents.outbox_state(app.store)
+    yield Line(
+        what="outbox",
+        state="problem" if outbox.last_error else "ok",
+        detail=f"{outbox.waiting} waiting" + (f"; last problem: {outbox.last_error}" if outbox.last_error else ""),
+    )
+    count = len(incidents.list_incidents(app.store, status="firing"))
+    yield Line(what="incidents", state="note" if count else "ok", detail=f"{count} firing")

@@ -1,0 +1,1 @@
+"""What a call costs: a known price or none, never a guess."""

@@ -1,0 +1,1 @@
+"""Are answers good? Scorers today; sampling, judges and estimates join them here."""

@@ -1,0 +1,189 @@
+"""Deterministic scorers: an answer and its case in, a number in [0, 1] out, or none and a reason.
+
+"Could not score" is never 0: a case without the reference it needs, or a scorer that raised, is
+missing and is counted as missing.
+"""
+
+import ast
+import json
+import math
+import re
+import warnings
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from watchkeeper.prompts.template import TemplateProblem, render
+
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d[\d,]*(?:\.\d+)?(?:[eE][-+]?\d+)?|(?<![\w.])[-+]?\.\d+")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Score:
+    """A number in [0, 1], or None with the reason there is none."""
+
+    value: float | None
+    reason: str | None = None
+
+
+ScoreFunction = Callable[[str, Mapping[str, Any]], Score]
+"""(answer, case fields) -> Score. Never raises."""
+
+_RIGHT, _WRONG = Score(value=1.0), Score(value=0.0)
+
+
+def python_syntax() -> ScoreFunction:
+    """1 when the answer, exactly as it is, parses as Python."""
+
+    def score(response: str, case: Mapping[str, Any]) -> Score:
+        try:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                ast.parse(response)
+        except (SyntaxError, ValueError):
+            return _WRONG
+        except (RecursionError, MemoryError) as error:
+            return Score(value=None, reason=f"too deep to parse ({type(error).__name__})")
+        return _RIGHT
+
+    return score
+
+
+def regex(
+    *, pattern: re.Pattern[str], group: int | str = 0, last: bool = False, equals: str | None = None
+) -> ScoreFunction:
+    """1 when the pattern is found, or when the text of its group equals the rendered `equals`.
+
+    Args:
+        pattern: Searched for anywhere in the answer.
+        group: Number or name of the group to compare.
+        last: Compare the last match instead of the first.
+        equals: Template of the expected text, or None to ask only whether it matches. Compared
+            without surrounding space, and without case where the pattern ignores case.
+    """
+    folded = bool(pattern.flags & re.IGNORECASE)
+
+    def score(response: str, case: Mapping[str, Any]) -> Score:
+        if equals is None:
+            return _RIGHT if pattern.search(response) else _WRONG
+        found = None
+        for found in pattern.finditer(response):
+            if not last:
+                break
+        text = found.group(group) if found else None
+        return _same(text, equals, case, folded) if text is not None else _expected(equals, case, _WRONG)
+
+    return score
+
+
+def exact(*, equals: str, ignore_case: bool = False) -> ScoreFunction:
+    """1 when the answer is the rendered `equals`, apart from surrounding space."""
+
+    def score(response: str, case: Mapping[str, Any]) -> Score:
+        return _same(response, equals, case, ignore_case)
+
+    return score
+
+
+def contains(*, equals: str, ignore_case: bool = False) -> ScoreFunction:
+    """1 when the rendered `equals` stands somewhere in the answer."""
+
+    def score(response: str, case: Mapping[str, Any]) -> Score:
+        wanted = _wanted(equals, case)
+        if isinstance(wanted, Score):
+            return wanted
+        if ignore_case:
+            return _RIGHT if wanted.casefold() in response.casefold() else _WRONG
+        return _RIGHT if wanted in response else _WRONG
+
+    return score
+
+
+def number(*, equals: str, last: bool = True, tolerance: float = 0.0) -> ScoreFunction:
+    """1 when the last (or first) number of the answer equals the rendered `equals` as a number.
+
+    "1,204.50" and "1204.5" are equal. An answer without a number is 0: it did not give one.
+    """
+
+    def score(response: str, case: Mapping[str, Any]) -> Score:
+        wanted = _wanted(equals, case)
+        if isinstance(wanted, Score):
+            return wanted
+        try:
+            target = float(wanted.replace(",", ""))
+        except ValueError:
+            return Score(value=None, reason=f"the expected value {wanted[:40]!r} is not a number")
+        found = _NUMBER.findall(response)
+        if not found:
+            return _WRONG
+        given = float(found[-1 if last else 0].replace(",", ""))
+        return _RIGHT if math.isclose(given, target, rel_tol=1e-12, abs_tol=tolerance) else _WRONG
+
+    return score
+
+
+def json_schema(*, schema: Mapping[str, Any]) -> ScoreFunction:
+    """1 when the answer, exactly as it is, is JSON that the schema accepts.
+
+    Raises:
+        ValueError: If the schema itself is not a JSON Schema.
+    """
+    import jsonschema
+
+    validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
+    try:
+        validator_class.check_schema(schema)
+    except jsonschema.SchemaError as error:
+        raise ValueError(f"not a JSON Schema: {error.message}") from None
+    validator = validator_class(schema)
+
+    def score(response: str, case: Mapping[str, Any]) -> Score:
+        try:
+            value = json.loads(response)
+        except ValueError:
+            return _WRONG
+        except RecursionError:
+            return Score(value=None, reason="too deep to parse (RecursionError)")
+        return _RIGHT if validator.is_valid(value) else _WRONG
+
+    return score
+
+
+def function(*, call: Callable[[str, dict[str, Any]], Any], name: str) -> ScoreFunction:
+    """A function of the suite's own: (response, case) -> bool, a number in [0, 1], or None."""
+
+    def score(response: str, case: Mapping[str, Any]) -> Score:
+        try:
+            value = call(response, dict(case))
+        except Exception as error:  # the team's own code; whatever it raises is a missing score
+            return Score(value=None, reason=f"{name} raised {type(error).__name__}: {error}"[:200])
+        if value is None:
+            return Score(value=None, reason=f"{name} gave no score")
+        if isinstance(value, bool | int | float) and 0 <= value <= 1:
+            return Score(value=float(value))
+        return Score(value=None, reason=f"{name} gave {value!r:.40}, which is not in [0, 1]")
+
+    return score
+
+
+def _wanted(template: str, case: Mapping[str, Any]) -> str | Score:
+    """The expected text, or the missing score that says why there is none."""
+    try:
+        return render(template, {name: value for name, value in case.items() if value is not None}).strip()
+    except TemplateProblem as problem:
+        return Score(value=None, reason=f"no expected value: {problem}")
+
+
+def _same(text: str, template: str, case: Mapping[str, Any], ignore_case: bool) -> Score:
+    wanted = _wanted(template, case)
+    if isinstance(wanted, Score):
+        return wanted
+    given = text.strip()
+    if ignore_case:
+        given, wanted = given.casefold(), wanted.casefold()
+    return _RIGHT if given == wanted else _WRONG
+
+
+def _expected(template: str, case: Mapping[str, Any], otherwise: Score) -> Score:
+    wanted = _wanted(template, case)
+    return wanted if isinstance(wanted, Score) else otherwise

@@ -1,0 +1,1 @@
+"""Who must do what now: incidents, the outbox, Slack, runbooks."""

@@ -1,0 +1,1 @@
+"""Which words are sent: templates, their rendering, and versions kept as files."""

@@ -1,0 +1,1 @@
+"""May this change ship? Suites, the runner, and the three-way verdict."""

@@ -1,0 +1,332 @@
+"""Load, ask, decide, save: a whole check from suites to a stored verdict."""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from watchkeeper.cost.prices import PriceList
+from watchkeeper.database.engine import Store
+from watchkeeper.foundation.clock import Clock
+from watchkeeper.foundation.errors import Conflict, NotFound, Transient
+from watchkeeper.foundation.ids import new_id
+from watchkeeper.providers.connect import ProviderConfig, connect
+from watchkeeper.providers.interface import CallFailure, ChatModel, Completion
+from watchkeeper.regression import lease, store
+from watchkeeper.regression.attempt import AttemptResult, Attempts
+from watchkeeper.regression.compare import score_suite
+from watchkeeper.regression.report import Side, SuiteOutcome, as_document, decide
+from watchkeeper.regression.runner import Asking, ProviderFailed, RunProgress, ask_all
+from watchkeeper.regression.store import StoredRun, StoredVerdict
+from watchkeeper.regression.suite import Suite, identity, messages_of
+
+OnProgress = Callable[[Sequence[RunProgress]], None]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Target:
+    """What a suite is run against. `suite` differs between the sides when the prompt does."""
+
+    provider: str
+    model: str
+    suite: Suite
+
+    @property
+    def name(self) -> str:
+        """PROVIDER/MODEL."""
+        return f"{self.provider}/{self.model}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Comparing:
+    """One suite, asked of a baseline and of a candidate."""
+
+    baseline: Target
+    candidate: Target
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Run:
+    id: str
+    target: Target
+    asking: Sequence[Asking]
+    reused: bool
+
+
+async def check(
+    opened: Store,
+    comparing: Sequence[Comparing],
+    *,
+    kind: str,
+    providers: Mapping[str, ProviderConfig],
+    clock: Clock,
+    fresh: bool = False,
+    override: Mapping[str, str] | None = None,
+    on_progress: OnProgress | None = None,
+    connect_to: Callable[[ProviderConfig], ChatModel] = connect,
+) -> dict[str, Any]:
+    """Run what is not yet known, compare, decide, store the verdict.
+
+    Args:
+        kind: "upgrade" or "check".
+        fresh: Never reuse nor resume an earlier run.
+        override: {"by", "why", "at"}: a regression is recorded as overridden and exits 0.
+
+    Returns:
+        The document of INTERFACES section 4.
+
+    Raises:
+        NotFound: If a provider does not know a model.
+        ProviderFailed: If a provider gave no answers; the runs can go on later.
+        Conflict: If another process is filling one of the runs now.
+        StoreFailed: If the store fails; attempts already stored stay.
+    """
+    chats = {name: connect_to(providers[name]) for name in _providers_of(comparing)}
+    claimed: list[_Run] = []
+    try:
+        await _verify_models(comparing, chats)
+        with opened.write() as session:
+            for each in comparing:
+                for side, target in (("baseline", each.baseline), ("candidate", each.candidate)):
+                    claimed.append(_claim(session, target, side, fresh=fresh, clock=clock, taken=claimed))
+        await _ask(opened, claimed, chats, providers, clock, on_progress)
+    finally:
+        _release(opened, claimed, clock)
+        await asyncio.gather(*(chat.aclose() for chat in chats.values()))
+    return _decide(opened, comparing, claimed, kind=kind, override=override, clock=clock)
+
+
+def verdicts(opened: Store, *, limit: int = 50) -> list[StoredVerdict]:
+    """The newest verdicts first."""
+    with opened.read() as session:
+        return store.verdicts(session, limit=limit)
+
+
+def verdict(opened: Store, verdict_id: str) -> StoredVerdict:
+    """One verdict, by its id or a unique beginning of it.
+
+    Raises:
+        NotFound: If there is none.
+    """
+    with opened.read() as session:
+        found = store.verdict_by_id(session, verdict_id) if verdict_id else None
+        known = [] if found else [v.id for v in store.verdicts(session, limit=20)]
+    if found is None:
+        raise NotFound("run", verdict_id, known)
+    return found
+
+
+def attempts_of_verdict(opened: Store, verdict_id: str) -> dict[tuple[str, str], Attempts]:
+    """The attempts behind a verdict, by (suite, side)."""
+    with opened.read() as session:
+        runs = store.runs_of_verdict(session, verdict_id)
+        return {(run.suite, side): store.attempts_of(session, run.id) for run, side in runs}
+
+
+def _providers_of(comparing: Sequence[Comparing]) -> list[str]:
+    return sorted({target.provider for each in comparing for target in (each.baseline, each.candidate)})
+
+
+async def _verify_models(comparing: Sequence[Comparing], chats: Mapping[str, ChatModel]) -> None:
+    """Refuse a model its provider does not know, before anything is paid for.
+
+    A list need not hold every alias, so a model that is not listed gets one real question.
+    """
+    targets = {t.name: t for each in comparing for t in (each.baseline, each.candidate)}
+    for provider in _providers_of(comparing):
+        try:
+            offered = [model.id for model in await chats[provider].list_models()]
+        except Transient:
+            offered = []  # no list, or no provider: the first calls will tell which
+        for target in targets.values():
+            if target.provider == provider and offered and target.model not in offered:
+                case = target.suite.cases[0]
+                asked = messages_of(target.suite.template, case)
+                outcome = await chats[provider].complete(target.model, asked, target.suite.params)
+                if isinstance(outcome, CallFailure) and outcome.error_type == "model_not_found":
+                    known = [f"{provider}/{name}" for name in offered]
+                    raise NotFound("model", target.name, known, where=f"at provider {provider!r}")
+
+
+def _claim(session: Any, target: Target, side: str, *, fresh: bool, clock: Clock, taken: Sequence[_Run]) -> _Run:
+    """The run to fill: one to reuse, one to go on with, or a new one."""
+    suite, now = target.suite, clock.now()
+    asked = [(case.id, messages_of(suite.template, case)) for case in suite.cases]
+    key = identity(suite, provider=target.provider, model=target.model, asked=asked)
+    everything = [
+        Asking(case_id=case_id, repeat=repeat, messages=messages)
+        for repeat in range(suite.repeats)
+        for case_id, messages in asked
+    ]
+    mine = {run.id for run in taken}
+    for run in [] if fresh else store.runs_of(session, key):
+        if run.id in mine:
+            continue
+        if run.status == "complete":
+            # A baseline is what is already known; a candidate is judged on answers of its own.
+            if side == "baseline" or not store.was_judged(session, run.id):
+                return _Run(id=run.id, target=target, asking=(), reused=True)
+            continue
+        if run.status == "running" and not lease.is_free(run.owner, run.seen_at, now=now):
+            raise Conflict(
+                f"another process is running suite {suite.name!r} on {target.name} (run {run.id}); "
+                "wait for it, or start apart with --fresh"
+            )
+        had = store.attempts_of(session, run.id)
+        store.set_run(session, run.id, status="running", owner=lease.me(), now=now)
+        open_questions = [a for a in everything if not _answered(had, a)]
+        return _Run(id=run.id, target=target, asking=open_questions, reused=False)
+    run_id = new_id()
+    store.add_run(
+        session,
+        StoredRun(
+            id=run_id,
+            identity=key,
+            suite=suite.name,
+            suite_version=suite.version,
+            provider=target.provider,
+            model=target.model,
+            prompt=suite.prompt,
+            planned=len(everything),
+            status="running",
+            owner=lease.me(),
+            seen_at=now,
+            started_at=now,
+            finished_at=None,
+        ),
+        dict(suite.params),
+    )
+    return _Run(id=run_id, target=target, asking=everything, reused=False)
+
+
+def _answered(had: Attempts, asking: Asking) -> bool:
+    attempt = had.get((asking.case_id, asking.repeat))
+    return attempt is not None and attempt.response is not None
+
+
+async def _ask(
+    opened: Store,
+    runs: Sequence[_Run],
+    chats: Mapping[str, ChatModel],
+    providers: Mapping[str, ProviderConfig],
+    clock: Clock,
+    on_progress: OnProgress | None,
+) -> None:
+    """Fill every run at once; each provider's own limit keeps the calls apart."""
+    progress = [
+        RunProgress(label=f"{run.target.suite.name} on {run.target.name}", planned=len(run.asking))
+        for run in runs
+        if run.asking
+    ]
+    prices = {name: PriceList(config.base_url) for name, config in providers.items() if name in chats}
+
+    async def fill(run: _Run, state: RunProgress) -> None:
+        def price(completion: Completion) -> int | None:
+            if completion.cost_nano_usd is not None:
+                return completion.cost_nano_usd
+            model = completion.model_served or run.target.model
+            return prices[run.target.provider].cost(model, completion.usage, at=clock.now())
+
+        def save(batch: list[AttemptResult]) -> None:
+            with opened.write() as session:
+                store.save_attempts(session, run.id, batch, now=clock.now())
+            if on_progress:
+                on_progress(progress)
+
+        await ask_all(
+            run.asking,
+            provider=run.target.provider,
+            model=run.target.model,
+            chat=chats[run.target.provider],
+            params=run.target.suite.params,
+            concurrency=providers[run.target.provider].concurrency,
+            price=price,
+            save=save,
+            progress=state,
+            clock=clock,
+        )
+        if state.done and sum(state.missing.values()) == state.done:
+            what, _ = state.missing.most_common(1)[0]
+            raise ProviderFailed(
+                run.target.provider,
+                f"provider {run.target.provider!r} answered none of {state.done} calls to {run.target.model} ({what}); "
+                "the same command goes on from here",
+            )
+
+    tasks = [asyncio.ensure_future(fill(run, state)) for run, state in zip((r for r in runs if r.asking), progress, strict=True)]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _release(opened: Store, runs: Sequence[_Run], clock: Clock) -> None:
+    """Give the runs back, each marked by whether every question has its answer."""
+    filled = [run for run in runs if run.asking or not run.reused]
+    if not filled:
+        return
+    with opened.write() as session:
+        for run in filled:
+            had = store.attempts_of(session, run.id)
+            planned = len(run.target.suite.cases) * run.target.suite.repeats
+            whole = sum(1 for a in had.values() if a.response is not None) >= planned
+            status = "complete" if whole else "incomplete"
+            store.set_run(session, run.id, status=status, owner=None, now=clock.now())
+
+
+def _decide(
+    opened: Store,
+    comparing: Sequence[Comparing],
+    runs: Sequence[_Run],
+    *,
+    kind: str,
+    override: Mapping[str, str] | None,
+    clock: Clock,
+) -> dict[str, Any]:
+    outcomes = []
+    for each, base, new in zip(comparing, runs[::2], runs[1::2], strict=True):
+        with opened.read() as session:
+            sides = [_side(run, store.attempts_of(session, run.id)) for run in (base, new)]
+        outcomes.append(
+            SuiteOutcome(
+                suite=each.candidate.suite,
+                baseline=sides[0],
+                candidate=sides[1],
+                results=score_suite(each.candidate.suite, sides[0].attempts, sides[1].attempts),
+            )
+        )
+    document = as_document(new_id(), decide(outcomes), override=override)
+    stored = StoredVerdict(
+        id=document["run_id"],
+        kind=kind,
+        baseline=_label(comparing, "baseline"),
+        candidate=_label(comparing, "candidate"),
+        verdict=document["verdict"],
+        document=document,
+        decided_at=clock.now(),
+    )
+    sides_of = [(run.id, side) for pair in zip(runs[::2], runs[1::2], strict=True) for run, side in zip(pair, ("baseline", "candidate"), strict=True)]
+    with opened.write() as session:
+        store.add_verdict(session, stored, sides_of, document["override"])
+    return document
+
+
+def _side(run: _Run, attempts: Attempts) -> Side:
+    return Side(
+        model=run.target.name, prompt=run.target.suite.prompt, run_id=run.id, reused=run.reused, attempts=attempts
+    )
+
+
+def _label(comparing: Sequence[Comparing], side: str) -> str:
+    names = dict.fromkeys(
+        target.name + (f" with {target.suite.prompt}" if target.suite.prompt else "")
+        for target in (getattr(each, side) for each in comparing)
+    )
+    return ", ".join(names)
+
+
+def with_prompt(suite: Suite, *, template: str, prompt: str) -> Suite:
+    """The same suite asked with another prompt version."""
+    return replace(suite, template=template, prompt=prompt)

@@ -1,0 +1,268 @@
+"""Reads suites from their folders; every mistake is one line: file, line, field, problem."""
+
+import importlib.util
+import json
+import sys
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from watchkeeper.evaluation import scorers as kinds
+from watchkeeper.evaluation.scorers import ScoreFunction
+from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToCheck
+from watchkeeper.foundation.ids import content_hash
+from watchkeeper.prompts.files import read_prompt
+from watchkeeper.prompts.template import TemplateProblem
+from watchkeeper.regression.suite import (
+    Case,
+    ContainsScorer,
+    ExactScorer,
+    FunctionScorer,
+    JsonSchemaScorer,
+    NumberScorer,
+    PromptRef,
+    PythonSyntaxScorer,
+    RegexScorer,
+    Scorer,
+    ScorerSpec,
+    Suite,
+    SuiteSpec,
+    check_messages,
+    messages_of,
+)
+
+
+def suite_names(folder: Path) -> list[str]:
+    """The suites in a folder, sorted: every subfolder with a suite.yaml."""
+    if not folder.is_dir():
+        return []
+    return sorted(p.name for p in folder.iterdir() if (p / "suite.yaml").is_file())
+
+
+def read_suite(folder: Path, name: str, *, prompts: Path) -> Suite:
+    """One suite, read whole and checked case by case before anything is paid for.
+
+    Args:
+        folder: The folder of all suites.
+        name: The suite's folder name.
+        prompts: The folder of prompt versions.
+
+    Raises:
+        NotFound: If there is no such suite.
+        Misconfigured: If it is malformed; file, line and field are named.
+        NothingToCheck: If it has no cases.
+    """
+    names = suite_names(folder)
+    if name not in names:
+        raise NotFound("suite", name, names, where=f"in {folder}")
+    home = folder / name
+    spec = _read_spec(home / "suite.yaml")
+    reference = spec.prompt if isinstance(spec.prompt, PromptRef) else None
+    template = read_prompt(prompts, reference.id, reference.version) if reference else str(spec.prompt)
+    beside = {}
+    ready = []
+    for scorer in spec.scorers:
+        needed = _file_of(scorer)
+        if needed is not None:
+            beside[needed] = _text_of(home / needed, f"{home / 'suite.yaml'}: scorer {scorer.name!r}")
+        ready.append(
+            Scorer(name=scorer.name, primary=scorer.primary, margin=scorer.margin, score=_score_function(home, scorer))
+        )
+    cases = read_cases(home / "cases.jsonl")
+    _check_renders(home / "cases.jsonl", template, cases, spec.slices)
+    return Suite(
+        name=name,
+        version=content_hash(
+            [spec.model_dump(mode="json"), template, [dict(case.fields) for case in cases], sorted(beside.items())]
+        ),
+        description=spec.description,
+        routes=tuple(spec.routes),
+        template=template,
+        prompt=str(reference) if reference else None,
+        params=spec.params,
+        repeats=spec.repeats,
+        scorers=tuple(ready),
+        slices=tuple(spec.slices),
+        cases=cases,
+    )
+
+
+def read_routes(folder: Path, name: str) -> tuple[str, ...]:
+    """The routes a suite guards, without reading its cases.
+
+    Raises:
+        Misconfigured: If its suite.yaml is malformed.
+    """
+    return tuple(_read_spec(folder / name / "suite.yaml").routes)
+
+
+def read_cases(path: Path) -> tuple[Case, ...]:
+    """The cases of a JSON-lines file.
+
+    Raises:
+        Misconfigured: With file, line and field of the first mistake.
+        NothingToCheck: If there is no case.
+    """
+    cases: list[Case] = []
+    seen: dict[str, int] = {}
+    for number, line in enumerate(_text_of(path, "suite").splitlines(), 1):
+        if not line.strip():
+            continue
+        where = f"{path}:{number}"
+        try:
+            row = json.loads(line)
+        except (ValueError, RecursionError) as error:
+            raise Misconfigured(f"{where}: not JSON: {error}") from None
+        if not isinstance(row, dict):
+            raise Misconfigured(f"{where}: a case is a JSON object, like {{\"id\": …, \"input\": …}}")
+        case_id = row.get("id")
+        if isinstance(case_id, int) and not isinstance(case_id, bool):
+            case_id = str(case_id)
+        if not isinstance(case_id, str) or not case_id:
+            raise Misconfigured(f"{where}: id: every case needs one, a text")
+        if case_id in seen:
+            raise Misconfigured(f"{where}: id: {case_id!r} is taken by line {seen[case_id]}; ids are unique")
+        given = row.get("input")
+        if given is not None and not isinstance(given, str) and (problem := check_messages(given)):
+            raise Misconfigured(f"{where}: input: {problem}")
+        seen[case_id] = number
+        cases.append(Case(id=case_id, fields={**row, "id": case_id}, line=number))
+    if not cases:
+        raise NothingToCheck(f"{path}: no cases; add at least one line like {{\"id\": \"a\", \"input\": \"…\"}}")
+    return tuple(cases)
+
+
+def _check_renders(path: Path, template: str, cases: tuple[Case, ...], slices: list[str]) -> None:
+    for case in cases:
+        try:
+            messages_of(template, case)
+        except TemplateProblem as problem:
+            raise Misconfigured(f"{path}:{case.line}: case {case.id!r}: {problem}") from None
+    for name in slices:
+        if not any(name in case.fields for case in cases):
+            raise Misconfigured(f"{path.with_name('suite.yaml')}: slices: no case has a field {name!r}")
+
+
+def _read_spec(path: Path) -> SuiteSpec:
+    text = _text_of(path, "suite")
+    try:
+        raw = yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError, ValueError) as error:
+        mark = getattr(error, "problem_mark", None)
+        line = f":{mark.line + 1}" if mark else ""
+        raise Misconfigured(f"{path}{line}: not YAML: {getattr(error, 'problem', None) or error}") from None
+    if not isinstance(raw, dict):
+        raise Misconfigured(f"{path}:1: a suite is a mapping with scorers, prompt, …")
+    try:
+        return SuiteSpec.model_validate(raw)
+    except ValidationError as error:
+        raise Misconfigured(_explain(path, text, error)) from None
+
+
+def _explain(path: Path, text: str, error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    # Pydantic puts the names of union members into the place; people wrote only keys and indexes.
+    written = [part for part in first["loc"] if isinstance(part, int) or _is_written(text, str(part))]
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        message = "unknown field"
+    elif first["type"] == "missing":
+        written = [*written, str(first["loc"][-1])] if str(first["loc"][-1]) not in map(str, written) else written
+        message = "is required"
+    elif first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
+        message = f"kind: {message.replace(chr(10), ' ')}"
+    line = _line_of(text, [part for part in first["loc"]])
+    return f"{path}:{line}: {'.'.join(str(p) for p in written) or 'suite'}: {message}"
+
+
+def _is_written(text: str, key: str) -> bool:
+    return any(line.strip().removeprefix("- ").lstrip("{ ").startswith(key) or f"{key}:" in line for line in text.splitlines())
+
+
+def _line_of(text: str, place: list[Any]) -> int:
+    """The line of the deepest part of `place` that is written in the YAML; 1 when none is."""
+    node = yaml.compose(text, Loader=yaml.SafeLoader)
+    line = 1
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    line, node = key.start_mark.line + 1, value
+                    break
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+    return int(line)
+
+
+def _text_of(path: Path, wanted_by: str) -> str:
+    try:
+        return path.read_text("utf-8")
+    except FileNotFoundError:
+        raise Misconfigured(f"{path}: no such file, needed by {wanted_by}") from None
+    except UnicodeDecodeError as error:
+        raise Misconfigured(f"{path}: not UTF-8 at byte {error.start}") from None
+    except OSError as error:
+        raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
+
+
+def _file_of(scorer: ScorerSpec) -> str | None:
+    if isinstance(scorer, JsonSchemaScorer):
+        return scorer.schema_file
+    if isinstance(scorer, FunctionScorer):
+        return scorer.function.split(":")[0]
+    return None
+
+
+def _score_function(home: Path, scorer: ScorerSpec) -> ScoreFunction:
+    match scorer:
+        case PythonSyntaxScorer():
+            return kinds.python_syntax()
+        case RegexScorer():
+            return kinds.regex(
+                pattern=scorer.compiled(), group=scorer.group, last=scorer.match == "last", equals=scorer.equals
+            )
+        case ExactScorer():
+            return kinds.exact(equals=scorer.equals, ignore_case=scorer.ignore_case)
+        case ContainsScorer():
+            return kinds.contains(equals=scorer.equals, ignore_case=scorer.ignore_case)
+        case NumberScorer():
+            return kinds.number(equals=scorer.equals, last=scorer.match == "last", tolerance=scorer.tolerance)
+        case JsonSchemaScorer():
+            return kinds.json_schema(schema=_read_schema(home, scorer))
+        case FunctionScorer():
+            return kinds.function(call=_load_function(home, scorer), name=scorer.function)
+
+
+def _read_schema(home: Path, scorer: JsonSchemaScorer) -> Mapping[str, Any]:
+    path = home / scorer.schema_file
+    try:
+        schema = json.loads(_text_of(path, f"scorer {scorer.name!r}"))
+        if not isinstance(schema, dict):
+            raise ValueError("a schema is a JSON object")
+        kinds.json_schema(schema=schema)
+    except ValueError as error:
+        raise Misconfigured(f"{path}: {error}") from None
+    return schema
+
+
+def _load_function(home: Path, scorer: FunctionScorer) -> Callable[[str, dict[str, Any]], Any]:
+    filename, name = scorer.function.split(":")
+    path = home / filename
+    module_name = f"watchkeeper_suite_{home.name}_{path.stem}".replace("-", "_")
+    spec = importlib.util.spec_from_file_location(module_name, path)
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[module_name] = module  # dataclasses in the team's file look themselves up here
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:  # the team's own code, run at their request
+        raise Misconfigured(f"{path}: cannot be loaded: {type(error).__name__}: {error}") from None
+    call = getattr(module, name, None)
+    if not callable(call):
+        raise Misconfigured(f"{path}: has no function {name!r}, named by scorer {scorer.name!r}")
+    return call  # type: ignore[no-any-return]

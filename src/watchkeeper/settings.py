@@ -1,0 +1,221 @@
+"""Every setting, with its unit and its reason; read once, from watchkeeper.toml and the environment.
+
+The file is found by --config, else WATCHKEEPER_CONFIG, else upward from the working directory.
+Every key can be set as WATCHKEEPER_SECTION__KEY, which wins over the file. Secrets are named by
+environment variable and never written in the file.
+"""
+
+import os
+import tomllib
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+
+from watchkeeper.foundation.errors import Misconfigured
+
+CONFIG_NAME = "watchkeeper.toml"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class StoreSettings(_Section):
+    """Where records, runs and incidents are kept."""
+
+    url: str = Field(
+        "sqlite:///watchkeeper.db",
+        description="SQLAlchemy URL, sqlite:///… or postgresql+psycopg://…; a relative SQLite path is under the file's folder.",
+    )
+
+
+class WebSettings(_Section):
+    """The pages and the ingest API."""
+
+    host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you put a proxy in front.")
+    port: int = Field(8700, ge=0, le=65535, description="Port to listen on; 0 picks a free one.")
+    base_url: str = Field("http://127.0.0.1:8700", description="How people reach the pages; used in messages.")
+
+
+class ProviderSettings(_Section):
+    """One model provider; its section's name is the PROVIDER of PROVIDER/MODEL."""
+
+    kind: Literal["openai", "anthropic"] = Field("openai", description="The wire it speaks.")
+    base_url: str = Field(description="Root of the API, e.g. https://api.openai.com/v1.")
+    api_key_env: str | None = Field(None, description="Environment variable that holds the key.")
+    concurrency: int = Field(50, ge=1, le=2000, description="Calls under way at once.")
+    timeout_seconds: float = Field(60.0, gt=0, description="Hard limit of one attempt, in seconds.")
+    max_retries: int = Field(4, ge=0, le=10, description="Retries of one call after its first attempt.")
+
+    @property
+    def api_key(self) -> str | None:
+        """The key's value, or None when no variable is named or it is empty."""
+        return (os.environ.get(self.api_key_env) or None) if self.api_key_env else None
+
+
+class RouteSettings(_Section):
+    """One feature or endpoint of the application."""
+
+    model: str = Field(description="The model it calls now, PROVIDER/MODEL.")
+    contract: str | None = Field(None, description="The format contract its answers keep.")
+    upgrades: str | None = Field(
+        None,
+        description="Glob of models to check when they appear, e.g. openai/gpt-5*; default: newer versions of the model's family.",
+    )
+
+    @field_validator("model")
+    @classmethod
+    def _names_a_provider(cls, value: str) -> str:
+        provider, _, model = value.partition("/")
+        if not provider or not model:
+            raise ValueError(f"write PROVIDER/MODEL, got {value!r}")
+        return value
+
+
+class SlackSettings(_Section):
+    """Where the team is told."""
+
+    channel: str = Field("#llm-oncall", description="Channel name or id.")
+    token_env: str = Field("SLACK_BOT_TOKEN", description="Environment variable of the bot token (xoxb-…).")
+    signing_secret_env: str = Field("SLACK_SIGNING_SECRET", description="Environment variable of the signing secret.")
+    api_url: str = Field("https://slack.com/api/", description="Any server that speaks Slack's Web API.")
+
+    @property
+    def token(self) -> str | None:
+        """The bot token, or None: then messages wait in the outbox and are printed."""
+        return os.environ.get(self.token_env) or None
+
+
+class RunbookSettings(_Section):
+    """The team's own pages; they win over ours of the same name."""
+
+    path: Path = Field(Path("runbooks"), description="Folder of your own pages, under the file's folder.")
+    base_url: str = Field("", description="Where the pages are published; empty: the web page of this installation.")
+
+
+class SuiteSettings(_Section):
+    """Regression suites."""
+
+    path: Path = Field(Path("suites"), description="Folder of the suites, under the file's folder.")
+    prompts: Path = Field(Path("prompts"), description="Folder of prompt versions, prompts/ID/VERSION.md.")
+
+
+class SamplingSettings(_Section):
+    """How many live answers are judged."""
+
+    rate: float = Field(0.02, ge=0, le=1, description="Share of live answers to judge.")
+    judge_budget_usd_per_day: float = Field(5.0, ge=0, description="Most to spend on judging, US dollars a day.")
+
+
+class BudgetSettings(_Section):
+    """One spending limit."""
+
+    name: str
+    period: Literal["day", "week", "month"] = "month"
+    limit_usd: float = Field(gt=0, description="US dollars per period.")
+    where: dict[str, str] = Field(default_factory=dict, description="Only requests with these labels.")
+    timezone: str = "UTC"
+
+
+class Settings(BaseSettings):
+    """All settings of one installation."""
+
+    model_config = SettingsConfigDict(env_prefix="WATCHKEEPER_", env_nested_delimiter="__", extra="forbid", frozen=True)
+
+    store: StoreSettings = StoreSettings()
+    web: WebSettings = WebSettings()
+    providers: dict[str, ProviderSettings] = {}
+    routes: dict[str, RouteSettings] = {}
+    slack: SlackSettings = SlackSettings()
+    runbooks: RunbookSettings = RunbookSettings()
+    suites: SuiteSettings = SuiteSettings()
+    sampling: SamplingSettings = SamplingSettings()
+    budgets: list[BudgetSettings] = []
+
+    @classmethod
+    def settings_customise_sources(
+        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        # The file's values come in as arguments; the environment wins over them.
+        return EnvSettingsSource(settings_cls), init_settings
+
+
+def find_config(explicit: Path | None, *, start: Path | None = None) -> Path:
+    """The watchkeeper.toml to use.
+
+    Raises:
+        Misconfigured: If there is none; names every place that was searched, in order.
+    """
+    if explicit is not None:
+        if explicit.is_file():
+            return explicit.resolve()
+        raise Misconfigured(f"--config {explicit}: no such file")
+    if named := os.environ.get("WATCHKEEPER_CONFIG"):
+        if Path(named).is_file():
+            return Path(named).resolve()
+        raise Misconfigured(f"WATCHKEEPER_CONFIG={named}: no such file")
+    here = (start or Path.cwd()).resolve()
+    for folder in (here, *here.parents):
+        if (folder / CONFIG_NAME).is_file():
+            return folder / CONFIG_NAME
+    raise Misconfigured(
+        f"no {CONFIG_NAME} in {here} or above. Make one: watchkeeper init . ; or name it: --config PATH"
+    )
+
+
+def load_settings(path: Path) -> Settings:
+    """Read the settings of one installation; relative paths are made absolute under the file's folder.
+
+    Raises:
+        Misconfigured: One line naming the file, the key and the problem.
+    """
+    try:
+        raw = tomllib.loads(path.read_text("utf-8"))
+    except tomllib.TOMLDecodeError as error:
+        raise Misconfigured(f"{path.name}: not TOML: {error}") from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: cannot be read: {error}") from None
+    try:
+        settings = Settings(**raw)
+    except ValidationError as error:
+        raise Misconfigured(_explain(path, error)) from None
+    except Exception as error:  # a JSON value in an environment variable that cannot be read
+        raise Misconfigured(f"environment WATCHKEEPER_…: {error}".splitlines()[0]) from None
+    return _anchored(settings, path.parent)
+
+
+def _anchored(settings: Settings, root: Path) -> Settings:
+    url = settings.store.url
+    prefix = "sqlite:///"
+    if url.startswith(prefix) and not url.startswith(prefix + "/") and url != prefix + ":memory:":
+        url = f"{prefix}{root / url.removeprefix(prefix)}"
+    return settings.model_copy(
+        update={
+            "store": settings.store.model_copy(update={"url": url}),
+            "runbooks": settings.runbooks.model_copy(update={"path": root / settings.runbooks.path}),
+            "suites": settings.suites.model_copy(
+                update={"path": root / settings.suites.path, "prompts": root / settings.suites.prompts}
+            ),
+        }
+    )
+
+
+def _explain(path: Path, error: ValidationError) -> str:
+    first = error.errors(include_url=False, include_input=False)[0]
+    key = ".".join(str(part) for part in first["loc"])
+    message = first["msg"].removeprefix("Value error, ")
+    if first["type"] == "extra_forbidden":
+        near = get_close_matches(str(first["loc"][-1]), sorted(_known_keys()), n=1)
+        message = "unknown key" + (f"; did you mean {near[0]!r}?" if near else "")
+    return f"{path.name}: {key}: {message}"
+
+
+def _known_keys() -> set[str]:
+    sections = (
+        StoreSettings, WebSettings, ProviderSettings, RouteSettings, SlackSettings, RunbookSettings, SuiteSettings,
+        SamplingSettings, BudgetSettings,
+    )  # fmt: skip
+    return set(Settings.model_fields).union(*(section.model_fields for section in sections))
