@@ -23,7 +23,9 @@ def announce(config: Path | None, report: WatchReport) -> list[str]:
     for each in report.appeared:
         emit_event(
             "watchkeeper.model.appeared",
-            resource={"prefect.resource.id": f"watchkeeper.model.{content_hash([each.baseline, each.candidate])[7:23]}"},
+            resource={
+                "prefect.resource.id": f"watchkeeper.model.{content_hash([each.baseline, each.candidate])[7:23]}"
+            },
             payload={"baseline": each.baseline, "candidate": each.candidate, "routes": list(each.routes)},
         )
     with open_app(config) as app:

@@ -13,6 +13,8 @@ from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToChec
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents import service as incidents
 from watchkeeper.incidents.reconcile import Scope
+from watchkeeper.incidents.service import DeliveryReport
+from watchkeeper.incidents.slack import SlackChannel
 from watchkeeper.model_watch import service as model_watch
 from watchkeeper.model_watch.service import WatchReport
 from watchkeeper.model_watch.sighting import FollowedRoute

@@ -9,10 +9,10 @@ import os
 import tomllib
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
-from pydantic_settings import BaseSettings, EnvSettingsSource, PydanticBaseSettingsSource, SettingsConfigDict
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watchkeeper.foundation.errors import Misconfigured
 
@@ -28,7 +28,7 @@ class StoreSettings(_Section):
 
     url: str = Field(
         "sqlite:///watchkeeper.db",
-        description="SQLAlchemy URL, sqlite:///… or postgresql+psycopg://…; a relative SQLite path is under the file's folder.",
+        description="SQLAlchemy URL, sqlite:///… or postgresql+psycopg://…; a relative path is under its folder.",
     )
 
 
@@ -63,7 +63,7 @@ class RouteSettings(_Section):
     contract: str | None = Field(None, description="The format contract its answers keep.")
     upgrades: str | None = Field(
         None,
-        description="Glob of models to check when they appear, e.g. openai/gpt-5*; default: newer versions of the model's family.",
+        description="Glob of models to check when they appear, e.g. openai/gpt-5*; default: the model's own family.",
     )
 
     @field_validator("model")
@@ -137,10 +137,15 @@ class Settings(BaseSettings):
 
     @classmethod
     def settings_customise_sources(
-        cls, settings_cls: type[BaseSettings], init_settings: PydanticBaseSettingsSource, **_: Any
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The file's values come in as arguments; the environment wins over them.
-        return EnvSettingsSource(settings_cls), init_settings
+        return env_settings, init_settings
 
 
 def find_config(explicit: Path | None, *, start: Path | None = None) -> Path:

@@ -12,11 +12,18 @@ if TYPE_CHECKING:
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Ask everything again; reuse and resume nothing.")]
 OverrideOption = Annotated[
-    str | None, typer.Option("--override", help="Accept a regression, saying why; it is kept with the verdict.", show_default=False)
+    str | None,
+    typer.Option(
+        "--override", help="Accept a regression, saying why; it is kept with the verdict.", show_default=False
+    ),
 ]
-ByOption = Annotated[str | None, typer.Option("--by", help="Who overrides; default: the user of this machine.", show_default=False)]
+ByOption = Annotated[
+    str | None, typer.Option("--by", help="Who overrides; default: the user of this machine.", show_default=False)
+]
 JUnitOption = Annotated[Path | None, typer.Option("--junit", help="Write JUnit XML here.", show_default=False)]
-SummaryOption = Annotated[Path | None, typer.Option("--summary", help="Append a Markdown summary here.", show_default=False)]
+SummaryOption = Annotated[
+    Path | None, typer.Option("--summary", help="Append a Markdown summary here.", show_default=False)
+]
 
 
 def upgrade(
@@ -50,10 +57,13 @@ def upgrade(
 
 
 def check(
-    suites: Annotated[list[str] | None, typer.Argument(help="Suites to run; all of them when none is named.", show_default=False)] = None,
+    suites: Annotated[
+        list[str] | None, typer.Argument(help="Suites to run; all of them when none is named.", show_default=False)
+    ] = None,
     candidate: Annotated[str, typer.Option("--candidate", help="PROVIDER/MODEL, or PROMPT@VERSION.")] = ...,  # type: ignore[assignment]
     baseline: Annotated[
-        str | None, typer.Option("--baseline", help="PROVIDER/MODEL; default: the model of the suite's route.", show_default=False)
+        str | None,
+        typer.Option("--baseline", help="PROVIDER/MODEL; default: the model of the suite's route.", show_default=False),
     ] = None,
     fresh: FreshOption = False,
     override: OverrideOption = None,

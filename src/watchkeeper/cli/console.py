@@ -14,7 +14,9 @@ import typer
 JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document on stdout.")]
 ConfigOption = Annotated[
     Path | None,
-    typer.Option("--config", help="watchkeeper.toml; else WATCHKEEPER_CONFIG, else upward from here.", show_default=False),
+    typer.Option(
+        "--config", help="watchkeeper.toml; else WATCHKEEPER_CONFIG, else upward from here.", show_default=False
+    ),
 ]
 
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from watchkeeper.app import open_app
 from watchkeeper.cli.console import say
@@ -84,7 +85,7 @@ def _play(config: Path, folder: Path, started: float) -> None:
 def _run_deployment(name: str) -> None:
     from prefect.deployments import run_deployment
 
-    run = run_deployment(name, timeout=60, poll_interval=0.5)
+    run: Any = run_deployment(name, timeout=60, poll_interval=0.5)
     if run.state is None or not run.state.is_completed():
         raise Transient(f"{name} ended as {run.state.name if run.state else 'unknown'}; see the Prefect page")
 
@@ -108,7 +109,9 @@ def _point_at(config: Path, *, web_port: int, model_port: int) -> None:
 
 def _simulate(folder: Path, seed: int) -> None:
     subprocess.run(
-        [sys.executable, str(folder / "simulate.py"), str(folder), "--seed", str(seed)], check=True, stdout=subprocess.DEVNULL
+        [sys.executable, str(folder / "simulate.py"), str(folder), "--seed", str(seed)],
+        check=True,
+        stdout=subprocess.DEVNULL,
     )
 
 

@@ -29,7 +29,9 @@ class Line:
 def examine(app: App) -> list[Line]:
     """Every line, in the order of the pillars."""
     return [
-        Line(what="store", state="ok", detail=f"{app.store.dialect}, schema {current_revision(app.settings.store.url)}"),
+        Line(
+            what="store", state="ok", detail=f"{app.store.dialect}, schema {current_revision(app.settings.store.url)}"
+        ),
         *_providers(app),
         *_routes(app),
         *_suites(app),
@@ -54,7 +56,11 @@ def _providers(app: App) -> Iterator[Line]:
             yield Line(what=f"provider {name}", state="problem", detail=f"{section.api_key_env} is not set")
             continue
         try:
-            yield Line(what=f"provider {name}", state="ok", detail=f"{asyncio.run(_offered(config))} models at {config.base_url}")
+            yield Line(
+                what=f"provider {name}",
+                state="ok",
+                detail=f"{asyncio.run(_offered(config))} models at {config.base_url}",
+            )
         except WatchkeeperError as error:
             yield Line(what=f"provider {name}", state="problem", detail=str(error))
 

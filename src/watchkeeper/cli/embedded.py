@@ -66,13 +66,17 @@ def run_embedded(
         with _child(_server_command(api_url), state / "logs" / "prefect-server.log") as server:
             with _child(_web_command(config), state / "logs" / "web.log") as web:
                 _wait_for(f"{web_url}/healthz", web, _WEB_READY_S, "the web process", state / "logs" / "web.log")
-                _wait_for(f"{api_url}/health", server, _SERVER_READY_S, "the Prefect server", state / "logs" / "prefect-server.log")
+                _wait_for(
+                    f"{api_url}/health",
+                    server,
+                    _SERVER_READY_S,
+                    "the Prefect server",
+                    state / "logs" / "prefect-server.log",
+                )
                 rows = read_deployments()
                 built = [_build(row) for row in rows]
                 _ensure_zombie_automation()
-                running = Running(
-                    prefect_url=api_url, web_url=web_url, deployments=tuple(rows), logs=state / "logs"
-                )
+                running = Running(prefect_url=api_url, web_url=web_url, deployments=tuple(rows), logs=state / "logs")
                 asyncio.run(_serve(built, running, on_ready))
 
 
@@ -198,7 +202,12 @@ def _child(command: list[str], log: Path) -> Iterator[subprocess.Popen[bytes]]:
     """A process of its own group that ends with us, however we end."""
     with log.open("ab") as output:
         process = subprocess.Popen(
-            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True, preexec_fn=_end_with_parent
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            start_new_session=True,
+            preexec_fn=_end_with_parent,
         )
     try:
         yield process

@@ -21,7 +21,9 @@ def init(
 
 def demo(
     once: Annotated[bool, typer.Option("--once", help="Stop when the incident is shown.")] = False,
-    folder: Annotated[Path, typer.Option("--folder", help="Where the demo's files go; emptied first if it is a demo's.")] = Path(".watchkeeper/demo"),
+    folder: Annotated[
+        Path, typer.Option("--folder", help="Where the demo's files go; emptied first if it is a demo's.")
+    ] = Path(".watchkeeper/demo"),
     seed: Annotated[int, typer.Option("--seed", help="Of the simulated traffic and model.")] = 7,
 ) -> None:
     """The example application with SIMULATED traffic and model: an upgrade breaks its output format."""

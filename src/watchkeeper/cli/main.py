@@ -10,7 +10,20 @@ import click
 import typer
 
 import watchkeeper
-from watchkeeper.cli import alerts, checks, example, incidents, models, records, runbooks, runs, server, stats, store, suites
+from watchkeeper.cli import (
+    alerts,
+    checks,
+    example,
+    incidents,
+    models,
+    records,
+    runbooks,
+    runs,
+    server,
+    stats,
+    store,
+    suites,
+)
 from watchkeeper.cli import replay as replay_command
 from watchkeeper.cli.console import say
 from watchkeeper.foundation.errors import MissingExtra, WatchkeeperError
@@ -34,7 +47,9 @@ def _version(wanted: bool) -> None:
 
 @app.callback()
 def _root(
-    version: Annotated[bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")] = False,
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version.")
+    ] = False,
 ) -> None:
     pass
 
@@ -93,6 +108,7 @@ def run(argv: Sequence[str], *, ops_installed: bool) -> None:
         if debug:
             raise
         # A defect of ours: still one line, and how to see the rest. Values stay out of it.
-        say(f"watchkeeper: unexpected {type(error).__name__} in `{argv[0] if argv else ''}`; WATCHKEEPER_DEBUG=1 shows where")
+        command = argv[0] if argv else ""
+        say(f"watchkeeper: unexpected {type(error).__name__} in `{command}`; WATCHKEEPER_DEBUG=1 shows where")
         sys.exit(4)
     sys.exit(code if isinstance(code, int) else 0)

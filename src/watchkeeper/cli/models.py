@@ -69,12 +69,15 @@ def watch(
                 verdicts.append(document["verdict"])
     appeared = [{"baseline": a.baseline, "candidate": a.candidate, "routes": list(a.routes)} for a in report.appeared]
     if as_json:
-        print_json({"read": dict(report.read), "failed": dict(report.failed), "appeared": appeared, "verdicts": verdicts})
+        print_json(
+            {"read": dict(report.read), "failed": dict(report.failed), "appeared": appeared, "verdicts": verdicts}
+        )
     else:
         for provider, count in report.read.items():
             print(f"{provider}: {count} models")
         for a in report.appeared:
-            print(f"new: {a.candidate}, an upgrade for {', '.join(a.routes)}; check it: watchkeeper upgrade --from {a.baseline} --to {a.candidate}")
+            print(f"new: {a.candidate}, an upgrade for {', '.join(a.routes)}")
+            print(f"     check it: watchkeeper upgrade --from {a.baseline} --to {a.candidate}")
         for verdict in verdicts:
             print(f"checked: {verdict}")
     for provider, problem in report.failed.items():

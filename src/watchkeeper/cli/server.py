@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
 
 def serve(
-    port: Annotated[int | None, typer.Option("--port", min=0, max=65535, help="Default: web.port; 0 picks a free one.", show_default=False)] = None,
+    port: Annotated[
+        int | None,
+        typer.Option("--port", min=0, max=65535, help="Default: web.port; 0 picks a free one.", show_default=False),
+    ] = None,
     config: ConfigOption = None,
 ) -> None:
     """The pages and the API alone, without schedules. Stops on SIGTERM or Ctrl-C."""
@@ -68,4 +71,3 @@ def doctor(as_json: JsonOption = False, config: ConfigOption = None) -> None:
             print(f"{line.state:<8} {line.what:<28} {line.detail}")
     if any(line.state == "problem" for line in lines):
         raise typer.Exit(1)
-

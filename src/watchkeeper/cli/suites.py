@@ -39,7 +39,8 @@ def list_suites(as_json: JsonOption = False, config: ConfigOption = None) -> Non
         return
     for suite in suites:
         routes = ", ".join(suite.routes) or "no route"
-        print(f"{suite.name}: {len(suite.cases)} cases, guards {routes}; scored by {', '.join(s.name for s in suite.scorers)}")
+        scorers = ", ".join(scorer.name for scorer in suite.scorers)
+        print(f"{suite.name}: {len(suite.cases)} cases, guards {routes}; scored by {scorers}")
         if suite.description:
             print(f"  {suite.description}")
 

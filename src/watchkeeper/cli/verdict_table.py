@@ -13,7 +13,16 @@ def print_verdict(document: dict[str, Any], console: Console | None = None) -> N
     """Print the document of INTERFACES section 4 as a table with its reasons below."""
     console = console or Console(soft_wrap=False)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("suite", "scorer", "cases", "baseline", "candidate", "difference (95 % interval)", "margin", "verdict"):
+    for title in (
+        "suite",
+        "scorer",
+        "cases",
+        "baseline",
+        "candidate",
+        "difference (95 % interval)",
+        "margin",
+        "verdict",
+    ):
         table.add_column(title, justify="right" if title in {"cases", "baseline", "candidate", "margin"} else "left")
     for suite in document["suites"]:
         for scorer in suite["scorers"]:
@@ -44,7 +53,9 @@ def print_verdict(document: dict[str, Any], console: Console | None = None) -> N
             console.print(escape(line), highlight=False)
     console.print(f"\nverdict: {_coloured(document['verdict'])}   run {document['run_id']}", highlight=False)
     if document["override"]:
-        console.print(escape(f"overridden by {document['override']['by']}: {document['override']['why']}"), highlight=False)
+        console.print(
+            escape(f"overridden by {document['override']['by']}: {document['override']['why']}"), highlight=False
+        )
 
 
 def _notes(suite: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import json
 import math
 import re
 import warnings
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -66,10 +67,8 @@ def regex(
     def score(response: str, case: Mapping[str, Any]) -> Score:
         if equals is None:
             return _RIGHT if pattern.search(response) else _WRONG
-        found = None
-        for found in pattern.finditer(response):
-            if not last:
-                break
+        matches = pattern.finditer(response)
+        found = deque(matches, maxlen=1).pop() if last and pattern.search(response) else next(matches, None)
         text = found.group(group) if found else None
         return _same(text, equals, case, folded) if text is not None else _expected(equals, case, _WRONG)
 
@@ -132,7 +131,7 @@ def json_schema(*, schema: Mapping[str, Any]) -> ScoreFunction:
 
     validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
-        validator_class.check_schema(schema)
+        validator_class.check_schema(dict(schema))
     except jsonschema.SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message}") from None
     validator = validator_class(schema)

@@ -13,7 +13,7 @@ def new_id() -> str:
 
 
 def content_hash(value: Any) -> str:
-    """"sha256:" and 64 hex digits over the canonical JSON of `value`; equal content, equal hash.
+    """ "sha256:" and 64 hex digits over the canonical JSON of `value`; equal content, equal hash.
 
     Raises:
         TypeError: If `value` holds something JSON cannot express.

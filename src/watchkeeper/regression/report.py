@@ -51,10 +51,9 @@ def decide(outcomes: Sequence[SuiteOutcome]) -> list[SuiteOutcome]:
 
 def worst_of(verdicts: Sequence[str]) -> VerdictWord:
     """regressed beats inconclusive beats pass; nothing at all is inconclusive."""
-    for word in ("regressed", "inconclusive"):
-        if word in verdicts:
-            return word  # type: ignore[return-value]
-    return "pass" if verdicts else "inconclusive"
+    if "regressed" in verdicts:
+        return "regressed"
+    return "pass" if verdicts and "inconclusive" not in verdicts else "inconclusive"
 
 
 def as_document(run_id: str, outcomes: Sequence[SuiteOutcome], *, override: Mapping[str, str] | None) -> dict[str, Any]:
@@ -123,7 +122,7 @@ def _suite(outcome: SuiteOutcome) -> dict[str, Any]:
 
 
 def _scorer(result: ScorerResult) -> dict[str, Any]:
-    document = scorer_document(result.comparison, name=result.scorer.name, primary=result.primary)
+    document: dict[str, Any] = scorer_document(result.comparison, name=result.scorer.name, primary=result.primary)
     document["unscored"] = dict(result.unscored)
     document["slices"] = [
         {

@@ -130,7 +130,7 @@ async def ask_all(
         await asyncio.shield(flush_now())
 
 
-async def _all_or_first_error(tasks: list[asyncio.Future[None]], *, until: list[asyncio.Future[None]]) -> None:
+async def _all_or_first_error(tasks: Sequence[asyncio.Future[None]], *, until: Sequence[asyncio.Future[None]]) -> None:
     pending = set(until)
     while pending:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)

@@ -253,7 +253,10 @@ async def _ask(
                 "the same command goes on from here",
             )
 
-    tasks = [asyncio.ensure_future(fill(run, state)) for run, state in zip((r for r in runs if r.asking), progress, strict=True)]
+    tasks = [
+        asyncio.ensure_future(fill(run, state))
+        for run, state in zip((r for r in runs if r.asking), progress, strict=True)
+    ]
     try:
         await asyncio.gather(*tasks)
     finally:
@@ -307,7 +310,11 @@ def _decide(
         document=document,
         decided_at=clock.now(),
     )
-    sides_of = [(run.id, side) for pair in zip(runs[::2], runs[1::2], strict=True) for run, side in zip(pair, ("baseline", "candidate"), strict=True)]
+    sides_of = [
+        (run.id, side)
+        for pair in zip(runs[::2], runs[1::2], strict=True)
+        for run, side in zip(pair, ("baseline", "candidate"), strict=True)
+    ]
     with opened.write() as session:
         store.add_verdict(session, stored, sides_of, document["override"])
     return document

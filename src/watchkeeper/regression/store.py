@@ -48,7 +48,9 @@ class StoredVerdict:
 def runs_of(session: Session, identity: str) -> list[StoredRun]:
     """The runs that asked the same questions, newest first."""
     found = session.exec(
-        select(SuiteRun).where(SuiteRun.identity == identity).order_by(col(SuiteRun.started_at).desc(), col(SuiteRun.id).desc())
+        select(SuiteRun)
+        .where(SuiteRun.identity == identity)
+        .order_by(col(SuiteRun.started_at).desc(), col(SuiteRun.id).desc())
     )
     return [_run(row) for row in found]
 
@@ -99,7 +101,9 @@ def attempts_of(session: Session, run_id: str) -> Attempts:
     return {(row.case_id, row.repeat): _attempt(row) for row in rows}
 
 
-def add_verdict(session: Session, verdict: StoredVerdict, runs: Sequence[tuple[str, str]], override: dict[str, str] | None) -> None:
+def add_verdict(
+    session: Session, verdict: StoredVerdict, runs: Sequence[tuple[str, str]], override: dict[str, str] | None
+) -> None:
     """Store a verdict and which runs, as (run id, side), it was based on."""
     session.add(
         Verdict(

@@ -125,13 +125,7 @@ class FunctionScorer(_Scorer):
 
 
 ScorerSpec = Annotated[
-    PythonSyntaxScorer
-    | RegexScorer
-    | ExactScorer
-    | ContainsScorer
-    | NumberScorer
-    | JsonSchemaScorer
-    | FunctionScorer,
+    PythonSyntaxScorer | RegexScorer | ExactScorer | ContainsScorer | NumberScorer | JsonSchemaScorer | FunctionScorer,
     Field(discriminator="kind"),
 ]
 
@@ -238,9 +232,7 @@ def check_messages(value: Any) -> str | None:
     return None
 
 
-def identity(
-    suite: Suite, *, provider: str, model: str, asked: Sequence[tuple[str, list[Message]]]
-) -> str:
+def identity(suite: Suite, *, provider: str, model: str, asked: Sequence[tuple[str, list[Message]]]) -> str:
     """Equal for runs that ask the same questions of the same model in the same way.
 
     Scorers are left out on purpose: answers do not depend on how they are scored, so a changed

@@ -117,7 +117,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
         except (ValueError, RecursionError) as error:
             raise Misconfigured(f"{where}: not JSON: {error}") from None
         if not isinstance(row, dict):
-            raise Misconfigured(f"{where}: a case is a JSON object, like {{\"id\": …, \"input\": …}}")
+            raise Misconfigured(f'{where}: a case is a JSON object, like {{"id": …, "input": …}}')
         case_id = row.get("id")
         if isinstance(case_id, int) and not isinstance(case_id, bool):
             case_id = str(case_id)
@@ -131,7 +131,7 @@ def read_cases(path: Path) -> tuple[Case, ...]:
         seen[case_id] = number
         cases.append(Case(id=case_id, fields={**row, "id": case_id}, line=number))
     if not cases:
-        raise NothingToCheck(f"{path}: no cases; add at least one line like {{\"id\": \"a\", \"input\": \"…\"}}")
+        raise NothingToCheck(f'{path}: no cases; add at least one line like {{"id": "a", "input": "…"}}')
     return tuple(cases)
 
 
@@ -174,12 +174,14 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
         message = "is required"
     elif first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
         message = f"kind: {message.replace(chr(10), ' ')}"
-    line = _line_of(text, [part for part in first["loc"]])
+    line = _line_of(text, list(first["loc"]))
     return f"{path}:{line}: {'.'.join(str(p) for p in written) or 'suite'}: {message}"
 
 
 def _is_written(text: str, key: str) -> bool:
-    return any(line.strip().removeprefix("- ").lstrip("{ ").startswith(key) or f"{key}:" in line for line in text.splitlines())
+    return any(
+        line.strip().removeprefix("- ").lstrip("{ ").startswith(key) or f"{key}:" in line for line in text.splitlines()
+    )
 
 
 def _line_of(text: str, place: list[Any]) -> int:

@@ -125,7 +125,9 @@ def _case_rows(suite: dict[str, Any], attempts: dict[tuple[str, str], Attempts])
         return "newly passing" if case in passing else "missing" if case in missing else ""
 
     rows = [
-        CaseRow(case=c, change=change(c), baseline=_answer(sides["baseline"], c), candidate=_answer(sides["candidate"], c))
+        CaseRow(
+            case=c, change=change(c), baseline=_answer(sides["baseline"], c), candidate=_answer(sides["candidate"], c)
+        )
         for c in names
     ]
     order = ("newly failing", "missing", "newly passing", "")

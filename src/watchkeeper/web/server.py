@@ -12,7 +12,10 @@ from watchkeeper.web import api, pages
 from watchkeeper.web.render import page
 
 # Pages hold text that models and users wrote: nothing but our own style may load or run.
-_POLICY = "default-src 'none'; style-src 'self'; img-src 'self' data:; form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+_POLICY = (
+    "default-src 'none'; style-src 'self'; img-src 'self' data:; "
+    "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
+)
 
 
 def make_server(app: App) -> FastAPI:
