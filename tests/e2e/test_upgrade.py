@@ -7,6 +7,7 @@ import sqlite3
 import subprocess
 import time
 from collections.abc import Callable
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -237,7 +238,7 @@ def test_a_full_disk_stops_the_run_and_loses_nothing_already_stored(
         with replay([write_recording(tmp_path / "calls.jsonl", rows)], "--latency", "100") as url:
             project.config(url, provider="concurrency = 10", more=f'[store]\nurl = "sqlite:///{disk}/w.db"')
             full = project.run(*UPGRADE)
-            with sqlite3.connect(f"file:{disk}/w.db?mode=ro", uri=True) as connection:
+            with closing(sqlite3.connect(f"file:{disk}/w.db?mode=ro", uri=True)) as connection:
                 kept = connection.execute("SELECT count(*) FROM attempts").fetchone()[0]
         assert full.code == 4
         assert "the disk of the store is full" in full.err

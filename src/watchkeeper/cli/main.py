@@ -6,8 +6,8 @@ import sys
 from collections.abc import Sequence
 from typing import Annotated
 
-import click
 import typer
+from typer.exceptions import TyperException
 
 import watchkeeper
 from watchkeeper.cli import (
@@ -86,14 +86,14 @@ def run(argv: Sequence[str], *, ops_installed: bool) -> None:
             raise MissingExtra(
                 f"`{argv[0]}` needs the operational packages; install them: pip install 'watchkeeper[ops]'"
             )
-        code = app(list(argv), standalone_mode=False)
-    except click.exceptions.NoArgsIsHelpError as error:
-        print(error.format_message())
+        code = app(list(argv), prog_name="watchkeeper", standalone_mode=False)
+    except TyperException as error:
+        message = error.format_message() if hasattr(error, "format_message") else str(error)
+        if not message.startswith("Usage:"):  # a group without a command answers with its help
+            message = f"watchkeeper: {message}"
+        say(message)
         sys.exit(2)
-    except click.ClickException as error:
-        say(f"watchkeeper: {error.format_message()}")
-        sys.exit(2)
-    except (KeyboardInterrupt, click.exceptions.Abort):
+    except (KeyboardInterrupt, typer.Abort):
         say("watchkeeper: stopped")
         sys.exit(130)
     except BrokenPipeError:

@@ -6,6 +6,7 @@ genai-prices warns about usage it does not understand and then answers 0.00; her
 
 import warnings
 from datetime import datetime
+from urllib.parse import urlsplit
 
 from watchkeeper.foundation.money import nano_usd
 from watchkeeper.providers.interface import Usage
@@ -17,6 +18,11 @@ class PriceList:
     def __init__(self, api_url: str) -> None:
         self._api_url = api_url
         self._unknown: set[str] = set()
+        # Nobody publishes prices for a server on this machine; and the list takes half a second to
+        # load, which must not happen between two calls.
+        self._has_list = urlsplit(api_url).hostname not in {"127.0.0.1", "localhost", "::1"}
+        if self._has_list:
+            import genai_prices  # noqa: F401
 
     def cost(self, model: str, usage: Usage, *, at: datetime) -> int | None:
         """What a call cost at the list price of its day.
@@ -29,7 +35,7 @@ class PriceList:
         Returns:
             Nano-dollars, or None when the model, the provider or the token counts are unknown.
         """
-        if usage.input is None or usage.output is None or model in self._unknown:
+        if not self._has_list or usage.input is None or usage.output is None or model in self._unknown:
             return None
         import genai_prices
 

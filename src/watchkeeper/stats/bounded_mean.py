@@ -14,6 +14,7 @@ Sources:
 """
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -21,6 +22,8 @@ from numpy.typing import NDArray
 _Floats = NDArray[np.float64]
 
 _STEP = 0.125
+_NORMAL = NormalDist()
+
 _REACHES = (2.0, 2.5, 3.2, 4.0, 6.0, 9.0, 13.0)
 """Integration ends, in units of asinh(u): the integrand falls like a normal density when many cases
 have a part in it, like a power when few have."""
@@ -67,26 +70,30 @@ def upper_bound(values: _Floats, alpha: float, *, largest: float = 1.0) -> float
     mean = float(atoms @ tally / tally.sum())
     if atoms[-1] - atoms[0] < 1e-12:
         return float(atoms[-1])
+    # The normal quantile of the share rises nearly straight with the mean in question: a secant finds it.
+    spread = math.sqrt(float(tally @ (atoms - mean) ** 2)) / float(tally.sum())
+    wanted, slope = _quantile(alpha), 1 / spread
     low, high = float(atoms[0]), float(atoms[-1])
-    low_log, high_log = math.log(1 / alpha), -math.inf
-    spread = math.sqrt(max(float(tally @ (atoms - mean) ** 2), 0.0)) / tally.sum()
-    guess = min(mean + 1.9 * spread, (mean + high) / 2)
-    for _ in range(60):
-        at = guess
+    at = min(mean + wanted * spread, (mean + high) / 2)
+    tried: tuple[float, float] | None = None
+    for _ in range(80):
         kept = np.abs(atoms - at) > 1e-12
-        found = math.log(max(_positive((atoms - at)[kept], tally[kept]), 1e-300) / alpha)
-        if found > 0:
-            low, low_log = at, found
-        else:
-            high, high_log = at, found
-        if abs(found) < 1e-7 or high - low < 1e-10:
+        off = _quantile(_positive((atoms - at)[kept], tally[kept])) - wanted
+        low, high = (at, high) if off < 0 else (low, at)
+        if abs(off) < 1e-7 or high - low < 1e-12:
             break
-        # The log of the share falls nearly straight: a secant, kept well inside the bracket.
-        slope = (high_log - low_log) / (high - low) if math.isfinite(high_log) else -2 * 1.9 / spread
-        guess = at - found / slope
-        if not low < guess < high:
-            guess = (low + high) / 2
+        if tried is not None:
+            slope = (off - tried[1]) / (at - tried[0])
+        tried = at, off
+        at = at - off / slope if slope > 0 else low
+        if not low < at < high:
+            at = (low + high) / 2
     return at
+
+
+def _quantile(share: float) -> float:
+    """The normal value that a share of (0, 1) exceeds."""
+    return -_NORMAL.inv_cdf(min(max(share, 1e-300), 1 - 1e-16))
 
 
 def _positive(weights: _Floats, counts: _Floats) -> float:

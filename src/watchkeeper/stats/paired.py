@@ -299,7 +299,8 @@ def _evidence(differences: Sequence[float], *, binary: bool) -> Evidence | None:
             cases=len(differences),
         )
     # Rounded, so that means which differ by rounding alone are equal.
-    return GradedEvidence(differences=np.round(np.asarray(differences, dtype=np.float64), 12) + 0.0)
+    rounded = np.asarray(np.round(differences, 12) + 0.0, dtype=np.float64)
+    return GradedEvidence(differences=rounded)
 
 
 def _decides(evidence: Evidence | None, margin: float) -> bool:

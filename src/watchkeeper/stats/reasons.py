@@ -29,8 +29,9 @@ def reason_of(comparison: "Comparison", *, only_missing: bool = False) -> str:
         return f"{kind}: {_at_most(low)} (90 % interval), {accepted}"
     if comparison.verdict == "regressed":
         if high < 0:
-            return f"worse: {_points(-high)} to {_points(-low)} points are lost (90 % interval), p = {_p(comparison.p_value)}"
-        return f"worse: nothing lost would come up like this with p = {_p(comparison.p_value)}, at most 0.05"
+            lost = f"{_points(-high)} to {_points(-low)} points are lost (90 % interval)"
+            return f"worse: {lost}, p = {_p(comparison.p_value)}"
+        return f"worse: were nothing lost, figures like these would come up with p = {_p(comparison.p_value)} only"
     return _undecided(comparison, low, high, accepted, only_missing=only_missing)
 
 
@@ -63,8 +64,8 @@ def _undecided(comparison: "Comparison", low: float, high: float, accepted: str,
     if missing:
         reason += f"; with {attempts}"
     if comparison.more_cases is not None:
-        count = comparison.more_cases
-        reason += f"; about {count} more {'case' if count == 1 else 'cases'} like these would decide ({comparison.more_cases_verdict})"
+        more = f"{comparison.more_cases} more {'case' if comparison.more_cases == 1 else 'cases'} like these"
+        reason += f"; about {more} would decide ({comparison.more_cases_verdict})"
     return reason
 
 
