@@ -1,5 +1,7 @@
 """Whether a command line would be taken, without running it."""
 
+import contextlib
+import io
 from difflib import get_close_matches
 from typing import Any
 
@@ -29,7 +31,8 @@ def problem_of(argv: list[str], app: typer.Typer) -> str | None:
             return f"`{name}` has no command {words[0]!r}{hint}"
         command, name, words = known[words[0]], f"{name} {words[0]}", words[1:]
     try:
-        command.make_context(name, words)
+        with contextlib.redirect_stdout(io.StringIO()):  # --help would print itself
+            command.make_context(name, words)
     except TyperException as error:
         return error.format_message()
     except typer.Exit:

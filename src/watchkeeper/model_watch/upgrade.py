@@ -99,7 +99,7 @@ def _mean(value: float | None) -> str:
 
 def _difference(scorer: dict[str, Any]) -> str:
     low, high = scorer["interval"]
-    return f"{scorer['difference']:+.3f}, {scorer['confidence']:.0%} interval {low:+.3f} to {high:+.3f}"
+    return f"{scorer['difference']:+.3f}, {100 * scorer['confidence']:.0f} % interval {low:+.3f} to {high:+.3f}"
 
 
 def _evidence(suite: dict[str, Any]) -> dict[str, Any]:

@@ -158,8 +158,7 @@ def _row(run_id: str, a: AttemptResult) -> dict[str, Any]:
         "run_id": run_id,
         "case_id": a.case_id,
         "repeat": a.repeat,
-        # PostgreSQL cannot keep NUL in text, and an answer may hold one.
-        "response": a.response.replace("\x00", "\ufffd") if a.response is not None else None,
+        "response": _storable(a.response),
         "error_type": a.error_type,
         "error": a.error,
         "model_served": a.model_served,
@@ -177,6 +176,11 @@ def _row(run_id: str, a: AttemptResult) -> dict[str, Any]:
         "tries": a.tries,
         "finished_at": a.finished_at,
     }
+
+
+def _storable(text: str | None) -> str | None:
+    """An answer may hold NUL, which PostgreSQL cannot keep, or half a surrogate pair, which nobody can."""
+    return None if text is None else text.replace("\x00", "\ufffd").encode("utf-8", "replace").decode()
 
 
 def _attempt(row: Any) -> AttemptResult:

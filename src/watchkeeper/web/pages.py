@@ -116,22 +116,22 @@ def style() -> FileResponse:
 def _case_rows(suite: dict[str, Any], attempts: dict[tuple[str, str], Attempts]) -> list[CaseRow]:
     sides = {side: attempts.get((suite["suite"], side), {}) for side in ("baseline", "candidate")}
     names = list(dict.fromkeys(case for side in sides.values() for case, _ in side))
-    failing, passing = set(suite["newly_failing"]), set(suite["newly_passing"])
-    missing = {error["case"] for error in suite["errors"]}
-
-    def change(case: str) -> str:
-        if case in failing:
-            return "newly failing"
-        return "newly passing" if case in passing else "missing" if case in missing else ""
-
+    change = {error["case"]: "missing" for error in suite["errors"]}
+    change |= dict.fromkeys(suite["newly_passing"], "newly passing") | dict.fromkeys(
+        suite["newly_failing"], "newly failing"
+    )
+    first = {case: place for place, case in enumerate([*suite["newly_failing"], *suite["newly_passing"]])}
     rows = [
         CaseRow(
-            case=c, change=change(c), baseline=_answer(sides["baseline"], c), candidate=_answer(sides["candidate"], c)
+            case=c,
+            change=change.get(c, ""),
+            baseline=_answer(sides["baseline"], c),
+            candidate=_answer(sides["candidate"], c),
         )
         for c in names
     ]
     order = ("newly failing", "missing", "newly passing", "")
-    return sorted(rows, key=lambda row: order.index(row.change))
+    return sorted(rows, key=lambda row: (order.index(row.change), first.get(row.case, 0), row.case))
 
 
 def _answer(attempts: Attempts, case: str) -> str | None:

@@ -27,6 +27,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["signed"] = lambda value: "–" if value is None else f"{value:+.3f}"
     environment.filters["pretty"] = lambda value: json.dumps(value, ensure_ascii=False, indent=2, default=str)
     environment.filters["visible"] = visible
+    environment.filters["inline"] = inline_html
     return environment
 
 
@@ -38,6 +39,11 @@ def page(template: str, **context: Any) -> str:
 def markdown_html(text: str) -> Markup:
     """Markdown as HTML; HTML in it is shown, not run, and only web links become links."""
     return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+
+
+def inline_html(text: str) -> Markup:
+    """One line of Markdown as HTML, e.g. a first move with its command in backticks."""
+    return Markup(MarkdownIt("commonmark", {"html": False}).renderInline(text))
 
 
 def visible(text: str | None) -> str:

@@ -1,0 +1,186 @@
+"""Recorded calls: read from files, looked up by model and what was asked, never made up."""
+
+import gzip
+import json
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from watchkeeper.foundation.errors import Misconfigured
+from watchkeeper.providers.values import joined_text, mapping, word
+
+_HANG = "hang"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recording:
+    """One recorded call. `usage` and `cost_usd` are None where they were not recorded."""
+
+    model: str
+    asked: str
+    response: str
+    finish_reason: str | None
+    latency_ms: float | None
+    usage: Mapping[str, Any] | None
+    cost_usd: float | None
+
+
+@dataclass(slots=True)
+class Recordings:
+    """Recorded calls by model and question; one recorded more than once is answered in turn."""
+
+    _by_model: dict[str, dict[str, list[Recording]]] = field(default_factory=dict)
+    _served: dict[tuple[str, str], int] = field(default_factory=dict)
+
+    @property
+    def models(self) -> list[str]:
+        """Every recorded model, in the order of the files."""
+        return list(self._by_model)
+
+    def add(self, recording: Recording) -> None:
+        """Add one call."""
+        self._by_model.setdefault(recording.model, {}).setdefault(recording.asked, []).append(recording)
+
+    def find(self, model: str, messages: Sequence[Mapping[str, Any]]) -> Recording | None:
+        """What the model answered to these messages, or None when that was not recorded."""
+        key = asked_key(messages)
+        answers = self._by_model.get(model, {}).get(key)
+        if not answers:
+            return None
+        turn = self._served.get((model, key), 0)
+        self._served[model, key] = turn + 1
+        return answers[turn % len(answers)]
+
+
+def asked_key(messages: Sequence[Mapping[str, Any]]) -> str:
+    """Equal for messages that ask the same; a lone user message is the same as its text."""
+    plain = [(word(m.get("role")) or "user", joined_text(m.get("content"))) for m in messages]
+    if len(plain) == 1 and plain[0][0] == "user":
+        return plain[0][1]
+    return json.dumps(plain, ensure_ascii=False)
+
+
+def read_recordings(files: Sequence[Path]) -> Recordings:
+    """Every recorded call of the files (.jsonl or .jsonl.gz).
+
+    Raises:
+        Misconfigured: With file, line and field of the first mistake.
+    """
+    recordings = Recordings()
+    for path in files:
+        for number, line in enumerate(_text(path).splitlines(), 1):
+            if line.strip():
+                recordings.add(_recording(line, f"{path}:{number}"))
+    return recordings
+
+
+def _text(path: Path) -> str:
+    try:
+        raw = path.read_bytes()
+        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
+    except FileNotFoundError:
+        raise Misconfigured(f"{path}: no such file") from None
+    except (OSError, EOFError, UnicodeDecodeError) as error:
+        raise Misconfigured(f"{path}: cannot be read: {error}") from None
+
+
+def _recording(line: str, where: str) -> Recording:
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError) as error:
+        raise Misconfigured(f"{where}: not JSON: {error}") from None
+    if not isinstance(row, dict):
+        raise Misconfigured(f"{where}: a recorded call is a JSON object")
+    for name in ("model", "response"):
+        if not isinstance(row.get(name), str):
+            raise Misconfigured(f"{where}: {name}: must be a text")
+    return Recording(
+        model=row["model"],
+        asked=_asked(row, where),
+        response=row["response"],
+        finish_reason=word(row.get("finish_reason")),
+        latency_ms=_number(row, "latency_ms", where),
+        usage=_usage(row),
+        cost_usd=_number(row, "cost_usd", where),
+    )
+
+
+def _asked(row: Mapping[str, Any], where: str) -> str:
+    if isinstance(row.get("prompt"), str):
+        return str(row["prompt"])
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        raise Misconfigured(f"{where}: prompt: needs a prompt (a text) or messages (a list of objects)")
+    return asked_key(messages)
+
+
+def _number(row: Mapping[str, Any], name: str, where: str) -> float | None:
+    value = row.get(name)
+    if value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < float("inf"):
+        raise Misconfigured(f"{where}: {name}: must be a number >= 0")
+    return float(value)
+
+
+def _usage(row: Mapping[str, Any]) -> dict[str, Any] | None:
+    """OpenAI's shape of what was recorded, in ours or in theirs; only what is known."""
+    raw = mapping(row.get("usage"))
+    known = {
+        "prompt_tokens": raw.get("prompt_tokens", raw.get("input")),
+        "completion_tokens": raw.get("completion_tokens", raw.get("output", row.get("output_tokens"))),
+    }
+    usage: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+    if len(usage) == 2:
+        usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
+    details = {
+        "prompt_tokens_details": {"cached_tokens": raw.get("cache_read"), "cache_write_tokens": raw.get("cache_write")},
+        "completion_tokens_details": {"reasoning_tokens": raw.get("reasoning")},
+    }
+    for name, values in details.items():
+        kept = mapping(raw.get(name)) or {key: value for key, value in values.items() if value is not None}
+        if kept:
+            usage[name] = kept
+    return usage or None
+
+
+class Faults:
+    """Which requests fail, and how: drawn for each request in its order of arrival, by seed.
+
+    Args:
+        written: Like "429=0.02" or "hang=0.005": an HTTP status or "hang", and its probability.
+
+    Raises:
+        Misconfigured: If one cannot be read, or they add up to more than 1.
+    """
+
+    def __init__(self, written: Sequence[str], *, seed: int) -> None:
+        self._shares = [_fault(text) for text in written]
+        if sum(share for _, share in self._shares) > 1:
+            raise Misconfigured("--fault: the probabilities add up to more than 1")
+        self._random = random.Random(seed)
+
+    def draw(self) -> str | None:
+        """The next request's fault, a status or "hang", or None."""
+        if not self._shares:
+            return None
+        drawn = self._random.random()
+        for kind, share in self._shares:
+            if drawn < share:
+                return kind
+            drawn -= share
+        return None
+
+
+def _fault(text: str) -> tuple[str, float]:
+    kind, _, share = text.partition("=")
+    try:
+        probability = float(share)
+    except ValueError:
+        probability = -1
+    known = kind == _HANG or (kind.isdigit() and 400 <= int(kind) <= 599)
+    if not known or not 0 <= probability <= 1:
+        raise Misconfigured(f"--fault {text}: write STATUS=PROBABILITY or hang=PROBABILITY, e.g. 429=0.02")
+    return kind, probability
