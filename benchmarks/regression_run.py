@@ -22,11 +22,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from watchkeeper.providers.connect import ProviderConfig
-
 from watchkeeper.database.engine import open_store
 from watchkeeper.foundation.clock import SystemClock
 from watchkeeper.migrations.migrate import migrate
+from watchkeeper.providers.connect import ProviderConfig
 from watchkeeper.regression.service import Comparing, Target, check
 from watchkeeper.regression.suite_files import read_suite
 

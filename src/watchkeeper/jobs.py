@@ -12,8 +12,8 @@ from watchkeeper.app import App, provider_configs, runbook_shelf
 from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToCheck
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents import service as incidents
+from watchkeeper.incidents.outbox import DeliveryReport
 from watchkeeper.incidents.reconcile import Scope
-from watchkeeper.incidents.service import DeliveryReport
 from watchkeeper.incidents.slack import SlackChannel
 from watchkeeper.model_watch import service as model_watch
 from watchkeeper.model_watch.service import WatchReport

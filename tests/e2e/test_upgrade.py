@@ -245,4 +245,4 @@ def test_a_full_disk_stops_the_run_and_loses_nothing_already_stored(
         assert "Traceback" not in full.err
         assert kept > 0
     finally:
-        subprocess.run(["umount", str(disk)], check=True)
+        subprocess.run(["umount", "-l", str(disk)], check=True)

@@ -24,7 +24,8 @@ CHANNEL, CHANNEL_ID = "#llm-oncall", "C0ONCALL00"
 class Fault:
     """What to answer instead of doing the call.
 
-    kind: "429" | "500" | "hang" | "drop" (takes the message, then loses the connection) | an `ok: false` code.
+    kind: "429" | "500" | "hang" | "drop" (takes the message, then loses the connection) | "take-and-hang"
+        (takes it and does not answer) | an `ok: false` code.
     """
 
     kind: str
@@ -106,12 +107,14 @@ async def _answer(slack: Slack, request: Request) -> Response:
     if (code := slack.broken.get(method)) is not None:
         return _refused(code)
     fault = slack._take_fault(method)
-    if fault is not None and fault.kind != "drop":
+    if fault is not None and fault.kind not in ("drop", "take-and-hang"):
         return await _faulty(slack, fault)
     handler = _METHODS.get(method)
     if handler is None:
         return _refused("unknown_method")
     answer = handler(slack, arguments)
+    if fault is not None and fault.kind == "take-and-hang":
+        await asyncio.sleep(slack.hang_s)
     return _CutOff() if fault is not None else JSONResponse(answer)
 
 
@@ -243,7 +246,7 @@ def _block_holds(block: dict[str, Any]) -> bool:
         case {"type": "section", "fields": list(fields)}:
             return 0 < len(fields) <= 10 and all(0 < _units(f["text"]) <= 2000 for f in fields)
         case {"type": "context", "elements": list(elements)}:
-            return 0 < len(elements) <= 10 and all(0 < _units(e["text"]) for e in elements)
+            return 0 < len(elements) <= 10 and all(_units(e["text"]) > 0 for e in elements)
         case {"type": "actions", "elements": list(elements)}:
             ids = [element["action_id"] for element in elements]
             return 0 < len(elements) <= 25 and len(set(ids)) == len(ids) and all(_button_holds(e) for e in elements)

@@ -1,8 +1,14 @@
 """The outbox against a server that speaks Slack's API over HTTP and fails in every way it can."""
 
+import json
+import os
 import socket
+import subprocess
+import sys
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -130,7 +136,9 @@ def test_the_same_trouble_later_is_a_new_message(desk: Desk, slack: Slack) -> No
     assert [text[0] for text in slack.said()] == ["✅", "🔴"]
 
 
-def test_a_message_that_was_taken_but_whose_answer_was_lost_is_not_posted_again(desk_on_both: Desk, slack: Slack) -> None:
+def test_a_message_that_was_taken_but_whose_answer_was_lost_is_not_posted_again(
+    desk_on_both: Desk, slack: Slack
+) -> None:
     desk = desk_on_both
     desk.find()
     slack.fail(Fault("drop"))
@@ -163,6 +171,45 @@ def test_a_sender_killed_between_the_call_and_the_commit_leaves_one_message(desk
     assert desk.deliver(after_s=61).sent == 1
     assert len(slack.messages) == 1
     assert slack.count("chat.postMessage") == 1
+
+
+def test_after_a_sigkill_the_next_delivery_goes_on_at_once(tmp_path: Path, slack: Slack) -> None:
+    (tmp_path / "watchkeeper.toml").write_text(f'[slack]\nchannel = "{CHANNEL}"\napi_url = "{slack.base_url}"\n')
+    command = [sys.executable, "-m", "watchkeeper", "alerts"]
+    env = {**os.environ, "SLACK_BOT_TOKEN": TOKEN, "WATCHKEEPER_CONFIG": str(tmp_path / "watchkeeper.toml")}
+    slack.fail(Fault("take-and-hang"))
+    victim = subprocess.Popen([*command, "test"], env=env, stdout=subprocess.DEVNULL)
+    deadline = time.monotonic() + 60
+    while not slack.messages and victim.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    victim.kill()
+    victim.wait()
+    again = subprocess.run(
+        [*command, "deliver", "--once", "--json"], env=env, capture_output=True, text=True, timeout=60
+    )
+    assert (again.returncode, json.loads(again.stdout)["sent"]) == (0, 1)
+    assert len(slack.messages) == 1
+    assert slack.count("chat.postMessage") == 1
+
+
+@pytest.mark.parametrize(
+    ("broken", "code", "said"),
+    [
+        (None, 0, "the drill reached #llm-oncall"),
+        ("channel_not_found", 2, "invite"),
+        ("internal_error", 4, "failed with"),
+    ],
+)
+def test_the_drill_says_what_came_of_it(tmp_path: Path, slack: Slack, broken: str | None, code: int, said: str) -> None:
+    (tmp_path / "watchkeeper.toml").write_text(f'[slack]\nchannel = "{CHANNEL}"\napi_url = "{slack.base_url}"\n')
+    if broken:
+        slack.broken["chat.postMessage"] = broken
+    env = {**os.environ, "SLACK_BOT_TOKEN": TOKEN, "WATCHKEEPER_CONFIG": str(tmp_path / "watchkeeper.toml")}
+    drill = [sys.executable, "-m", "watchkeeper", "alerts", "test"]
+    done = subprocess.run(drill, env=env, capture_output=True, text=True, timeout=60)
+    assert done.returncode == code
+    assert said in done.stdout + done.stderr
+    assert TOKEN not in done.stdout + done.stderr
 
 
 def test_the_history_is_paged_until_the_message_is_found(desk: Desk, slack: Slack) -> None:
@@ -237,7 +284,9 @@ def test_a_long_rate_limit_is_kept_by_every_message(desk: Desk, slack: Slack) ->
     assert desk.deliver(after_s=1).sent == 2
 
 
-@pytest.mark.parametrize("code", ["channel_not_found", "not_in_channel", "token_revoked", "account_inactive", "missing_scope"])
+@pytest.mark.parametrize(
+    "code", ["channel_not_found", "not_in_channel", "token_revoked", "account_inactive", "missing_scope"]
+)
 def test_a_refusal_waits_for_a_person_and_loses_nothing(desk: Desk, slack: Slack, code: str) -> None:
     desk.find()
     service.notice(desk.store, key="n", summary="a notice", now=desk.clock.now())
@@ -343,7 +392,11 @@ def test_hostile_text_arrives_as_text(desk: Desk, slack: Slack) -> None:
         [
             finding(
                 hostile,
-                evidence={"worst_cases": [{"suite": "s", "case": hostile, "baseline": hostile, "candidate": hostile * 99, "why": hostile}]},
+                evidence={
+                    "worst_cases": [
+                        {"suite": "s", "case": hostile, "baseline": hostile, "candidate": hostile * 99, "why": hostile}
+                    ]
+                },
                 links={hostile: "/runs/1"},
             )
         ],

@@ -33,7 +33,9 @@ def _fields(model: type[BaseModel], prefix: str = "") -> list[str]:
 
 
 def test_every_setting_is_in_the_table() -> None:
-    missing = [name for name in _fields(Settings) if name not in INTERFACES and name.rpartition(".")[2] not in INTERFACES]
+    missing = [
+        name for name in _fields(Settings) if name not in INTERFACES and name.rpartition(".")[2] not in INTERFACES
+    ]
     assert missing == []
 
 
@@ -54,7 +56,13 @@ def test_every_command_has_help() -> None:
 
 def test_commands_in_readme_and_docs_exist() -> None:
     known = {name for name in typer.main.get_command(app).commands}  # type: ignore[attr-defined]
-    for page in ("README.md", "docs/interfaces.md", "docs/glossary.md", "CONTRIBUTING.md", "examples/llmdrift/README.md"):
+    for page in (
+        "README.md",
+        "docs/interfaces.md",
+        "docs/glossary.md",
+        "CONTRIBUTING.md",
+        "examples/llmdrift/README.md",
+    ):
         used = set(re.findall(r"`?watchkeeper ([a-z]+)[ `]", (ROOT / page).read_text()))
         assert {word for word in used if word not in _PROSE} <= known, page
 
@@ -65,7 +73,9 @@ _PROSE = {"keeps", "is", "needs", "serves", "in", "the", "and", "on"}
 def test_the_command_line_and_the_package_import_nothing_heavy() -> None:
     heavy = "prefect great_expectations pandas altair sqlmodel sqlalchemy scipy numpy fastapi slack_sdk"
     for module, allowed in (("watchkeeper", ""), ("watchkeeper.cli.main", "")):
-        code = f"import sys, {module}; print([m for m in '{heavy}'.split() if m in sys.modules and m not in '{allowed}'])"
+        code = (
+            f"import sys, {module}; print([m for m in '{heavy}'.split() if m in sys.modules and m not in '{allowed}'])"
+        )
         out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
         assert out.strip() == "[]", module
 

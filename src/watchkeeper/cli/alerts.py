@@ -51,7 +51,7 @@ def drill(as_json: JsonOption = False, config: ConfigOption = None) -> None:
             opened.store,
             key=f"drill:{new_id()}",
             summary="Drill: watchkeeper can reach this channel. Nothing is wrong.",
-            lines=[f"sent {format_time(now)[:19]}Z with `watchkeeper alerts test`"],
+            lines=[f"sent {format_time(now)[:19]}Z by watchkeeper alerts test"],
             links={"Overview": "/"},
             now=now,
         )

@@ -1,7 +1,7 @@
 """An incident's life: one thing that is wrong, from its first finding to its end."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any, Literal, get_args
 
@@ -92,6 +92,15 @@ def move(status: Status, to: Status) -> Status:
     if status == to or to in ALLOWED[status]:
         return to
     raise Conflict(f"the incident is {status} and cannot become {to}; see the open ones: watchkeeper incidents list")
+
+
+def acknowledgement(incident: Incident, *, by: str, now: datetime) -> Incident:
+    """The incident in somebody's hands.
+
+    Raises:
+        Conflict: If it is over.
+    """
+    return replace(incident, status=move(incident.status, "acknowledged"), acknowledged_at=now, acknowledged_by=by)
 
 
 def status_named(name: str) -> Status:

@@ -13,6 +13,7 @@ _ENTITIES = {"&": "&amp;", "<": "&lt;", ">": "&gt;"}
 # A character that looks the same and starts no formatting; used only where formatting could start.
 _LOOKALIKES = {"*": "∗", "_": "ˍ", "~": "∼", "`": "ˋ"}
 _FORMATTING = re.compile(r"(?<![^\W_])[*_~]|[*_~](?![^\W_])|`")
+_FENCE = re.compile(r"`{3,}")
 _DROPPED = {"Cc", "Cs"}
 
 
@@ -43,7 +44,7 @@ def plain(text: str, limit: int) -> str:
 
 def code(text: str, limit: int) -> str:
     """A code block that the text cannot leave, at most `limit` characters with its fences."""
-    inner = clean(text).replace("`", "ˋ").strip("\n")
+    inner = _FENCE.sub(lambda m: "ˋ" * len(m.group()), clean(text)).strip("\n")
     return f"```\n{_fit(inner or '(empty)', limit - 8)}\n```"
 
 

@@ -1,7 +1,6 @@
 """A Slack message as text for a terminal: the same words, at most 100 columns."""
 
 import re
-import textwrap
 import unicodedata
 from collections.abc import Iterable
 from typing import Any
@@ -56,26 +55,41 @@ def _cell(text: str) -> list[str]:
 
 
 def _wrapped(text: str, columns: int) -> list[str]:
-    text = unescaped(_BOLD.sub(r"\1", text.replace("```\n", "").replace("\n```", "")))
     lines: list[str] = []
-    for line in text.expandtabs(4).split("\n"):
-        lines += _pieces(line, columns)
+    for number, part in enumerate(text.split("```")):
+        is_code = number % 2 == 1
+        shown = unescaped(part.strip("\n") if is_code else _BOLD.sub(r"\1", part)).expandtabs(4)
+        if shown:
+            lines += [piece for line in shown.rstrip("\n").split("\n") for piece in _pieces(line, columns)]
     return lines
 
 
 def _pieces(line: str, columns: int) -> list[str]:
-    """Wrapped at spaces while every character is one column wide, else cut by width."""
-    if width(line) == len(line):
-        hanging = "  " if line.startswith("• ") else ""
-        return textwrap.wrap(line, columns, subsequent_indent=hanging, drop_whitespace=True) or [""]
-    pieces, piece, used = [], "", 0
-    for character in line:
-        wide = width(character)
-        if used + wide > columns:
+    """One line as lines of at most `columns`, broken at spaces where there are any."""
+    indent = line[: len(line) - len(line.lstrip(" "))][: columns // 2]
+    hanging = indent + ("  " if line.lstrip(" ").startswith("• ") else "")
+    pieces, piece = [], indent
+    for word in line.split():
+        joined = piece + word if not piece.strip() else f"{piece} {word}"
+        if width(joined) > columns and piece.strip():
             pieces.append(piece)
-            piece, used = "", 0
-        piece, used = piece + character, used + wide
+            joined = hanging + word
+        while width(joined) > columns:
+            cut = _cut(joined, columns)
+            pieces.append(joined[:cut])
+            joined = hanging + joined[cut:]
+        piece = joined
     return [*pieces, piece]
+
+
+def _cut(text: str, columns: int) -> int:
+    """How many characters fit; at least one beyond the indent, so that cutting ends."""
+    used = 0
+    for position, character in enumerate(text):
+        used += width(character)
+        if used > columns:
+            return position
+    return len(text)
 
 
 def _padded(line: str, columns: int) -> str:

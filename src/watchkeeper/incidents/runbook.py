@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +112,15 @@ def read_page(path: Path) -> Page:
 
 def _first(lines: Sequence[str], end: int) -> int:
     return next((n + 1 for n in range(end + 1, len(lines)) if lines[n].strip()), end + 2)
+
+
+def first_move_of(first_moves: Mapping[str, str] | RunbookShelf, kind: str) -> str:
+    """The kind's first move. A missing or broken page must not keep an incident from opening."""
+    with suppress(Misconfigured):
+        found = first_moves.first_move(kind) if isinstance(first_moves, RunbookShelf) else first_moves.get(kind)
+        if found:
+            return found
+    return f"Open the runbook: `watchkeeper runbooks show {kind}`"
 
 
 def runbook_url(kind: str, *, runbooks_url: str, base_url: str, incident_id: str | None = None) -> str:

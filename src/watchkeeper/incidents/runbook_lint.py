@@ -69,7 +69,8 @@ def _page(path: Path, parses: Parses) -> Iterator[Problem]:
     try:
         page = read_page(path)
     except Misconfigured as error:
-        yield Problem(where=where, what=str(error).removeprefix(f"{path}").lstrip(":"))
+        place, _, what = str(error).removeprefix(str(path)).partition(": ")
+        yield Problem(where=where + place, what=what)
         return
     yield from _front_matter(page, where)
     yield from _headings(page, where)

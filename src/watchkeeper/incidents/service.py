@@ -15,29 +15,16 @@ from watchkeeper.foundation.ids import new_id
 from watchkeeper.incidents import store
 from watchkeeper.incidents.channel import Channel, Posted
 from watchkeeper.incidents.delivery import Delivery
-from watchkeeper.incidents.document import as_document, message_of
-from watchkeeper.incidents.incident import AuditEvent, Incident, dedup_key, move, status_named
+from watchkeeper.incidents.document import as_document as as_document
+from watchkeeper.incidents.document import message_of
+from watchkeeper.incidents.incident import AuditEvent, Incident, acknowledgement, dedup_key, status_named
 from watchkeeper.incidents.lease import new_sender
 from watchkeeper.incidents.message import Message
 from watchkeeper.incidents.mrkdwn import clean
 from watchkeeper.incidents.outbox import LEASE, Claimed, DeliveryReport, Failure, OutboxState, Waiting
 from watchkeeper.incidents.plain import render_plain
 from watchkeeper.incidents.reconcile import Scope, Transition, reconciled, resolution
-from watchkeeper.incidents.runbook import RunbookShelf
-
-__all__ = [
-    "acknowledge",
-    "as_document",
-    "deliver",
-    "history",
-    "list_incidents",
-    "notice",
-    "outbox_state",
-    "reconcile",
-    "render",
-    "resolve",
-    "show",
-]
+from watchkeeper.incidents.runbook import RunbookShelf, first_move_of
 
 _RACES = 8
 _EVENTS = {"open": "opened", "update": "seen", "resolve": "resolved"}
@@ -73,7 +60,7 @@ def reconcile(
     keys = {dedup_key(finding.kind, finding.subject) for finding in findings}
     if not keys and not scope.kinds:
         return []
-    moves = {finding.kind: _first_move(first_moves, finding.kind) for finding in findings}
+    moves = {finding.kind: first_move_of(first_moves, finding.kind) for finding in findings}
 
     def once() -> list[Transition]:
         with opened.write() as session:
@@ -161,7 +148,7 @@ def acknowledge(opened: Store, incident_id: str, *, who: str, now: datetime) -> 
         NotFound: If none or more than one begins so.
         Conflict: If it is resolved.
     """
-    return _by_hand(opened, incident_id, who=who, now=now, what="acknowledged", step=_acknowledged)
+    return _by_hand(opened, incident_id, who=who, now=now, what="acknowledged", step=acknowledgement)
 
 
 def resolve(opened: Store, incident_id: str, *, who: str, now: datetime) -> Incident:
@@ -170,7 +157,7 @@ def resolve(opened: Store, incident_id: str, *, who: str, now: datetime) -> Inci
     Raises:
         NotFound: If none or more than one begins so.
     """
-    return _by_hand(opened, incident_id, who=who, now=now, what="resolved", step=_resolved)
+    return _by_hand(opened, incident_id, who=who, now=now, what="resolved", step=_over)
 
 
 def render(opened: Store, incident_id: str, *, base_url: str, runbooks_url: str = "") -> str:
@@ -275,13 +262,7 @@ def _waiting_messages(opened: Store, base_url: str, runbooks_url: str) -> tuple[
 
 
 def _by_hand(
-    opened: Store,
-    incident_id: str,
-    *,
-    who: str,
-    now: datetime,
-    what: str,
-    step: Callable[[Incident, str, datetime], Incident],
+    opened: Store, incident_id: str, *, who: str, now: datetime, what: str, step: Callable[..., Incident]
 ) -> Incident:
     who = " ".join(clean(who).split())
     if not who:
@@ -290,20 +271,15 @@ def _by_hand(
         incident = _one(session, incident_id, lock=True)
         if incident.status == what:
             return incident
-        changed = step(incident, who, now)
+        changed = step(incident, by=who, now=now)
         store.save(session, changed)
         store.add_event(session, incident.id, AuditEvent(at=now, what=what, who=who, detail=""))
         store.queue_incident(session, incident.id, now=now)
         return changed
 
 
-def _acknowledged(incident: Incident, who: str, now: datetime) -> Incident:
-    status = move(incident.status, "acknowledged")
-    return replace(incident, status=status, acknowledged_at=now, acknowledged_by=who)
-
-
-def _resolved(incident: Incident, who: str, now: datetime) -> Incident:
-    return resolution(incident, by=who, now=now).incident
+def _over(incident: Incident, *, by: str, now: datetime) -> Incident:
+    return resolution(incident, by=by, now=now).incident
 
 
 def _one(session: Any, incident_id: str, *, lock: bool = False) -> Incident:
@@ -313,15 +289,6 @@ def _one(session: Any, incident_id: str, *, lock: bool = False) -> Incident:
     if len(found) > 1:
         raise NotFound("single incident", incident_id, [incident.id for incident in found])
     raise NotFound("incident", incident_id, store.newest_ids(session, limit=100))
-
-
-def _first_move(first_moves: Mapping[str, str] | RunbookShelf, kind: str) -> str:
-    """The runbook's line. A missing or broken page must not keep an incident from opening."""
-    with suppress(Misconfigured):
-        found = first_moves.first_move(kind) if isinstance(first_moves, RunbookShelf) else first_moves.get(kind)
-        if found:
-            return found
-    return f"Open the runbook: `watchkeeper runbooks show {kind}`"
 
 
 def _first_to_win(once: Callable[[], _T]) -> _T:

@@ -124,7 +124,7 @@ def waiting(session: Session) -> list[tuple[str, Incident | None, dict[str, Any]
 def outbox_state(session: Session) -> OutboxState:
     """Counts, and the newest error of a row that waits."""
     by_status = sa.select(col(tables.Delivery.status), sa.func.count()).group_by(col(tables.Delivery.status))
-    counts: dict[str, int] = {status: count for status, count in session.execute(by_status)}
+    counts: dict[str, int] = {row[0]: row[1] for row in session.execute(by_status)}
     error = session.exec(
         select(tables.Delivery.last_error)
         .where(col(tables.Delivery.status).in_(_WAITING), col(tables.Delivery.last_error).is_not(None))

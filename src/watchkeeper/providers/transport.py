@@ -56,7 +56,16 @@ class Wire:
         self, *, base_url: str, headers: Mapping[str, str], secret: str | None, timeout_s: float, concurrency: int
     ) -> None:
         self._base = base_url.rstrip("/")
-        self._headers = {"content-type": "application/json", "accept": "application/json", **headers}
+        self._urls: dict[str, httpx.URL] = {}
+        # Built once: httpx reads addresses and headers anew for every request, a third of its cost.
+        self._headers = httpx.Headers(
+            {
+                "host": httpx.URL(base_url).netloc.decode("ascii"),
+                "content-type": "application/json",
+                "accept": "application/json",
+                **headers,
+            }
+        )
         self._secret = secret
         self._timeout_s = timeout_s
         self._concurrency = concurrency
@@ -120,7 +129,9 @@ class Wire:
                     max_connections=self._concurrency + 8, max_keepalive_connections=self._concurrency + 8
                 )
             )
-        request = httpx.Request(method, self._base + path, headers=self._headers, content=content)
+        if (url := self._urls.get(path)) is None:
+            url = self._urls[path] = httpx.URL(self._base + path)
+        request = httpx.Request(method, url, headers=self._headers, content=content)
         return await self._transport.handle_async_request(request)
 
     async def _body(self, response: httpx.Response) -> bytes:

@@ -272,10 +272,8 @@ def _release(opened: Store, runs: Sequence[_Run], clock: Clock) -> None:
         return
     with opened.write() as session:
         for run in filled:
-            had = store.attempts_of(session, run.id)
             planned = len(run.target.suite.cases) * run.target.suite.repeats
-            whole = sum(1 for a in had.values() if a.response is not None) >= planned
-            status = "complete" if whole else "incomplete"
+            status = "complete" if store.count_answers(session, run.id) >= planned else "incomplete"
             store.set_run(session, run.id, status=status, owner=None, now=clock.now())
 
 

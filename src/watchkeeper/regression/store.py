@@ -95,6 +95,12 @@ def save_attempts(session: Session, run_id: str, attempts: Sequence[AttemptResul
     session.execute(sa.update(SuiteRun).where(col(SuiteRun.id) == run_id).values(seen_at=now))
 
 
+def count_answers(session: Session, run_id: str) -> int:
+    """How many attempts of a run have an answer."""
+    query = sa.select(sa.func.count()).where(col(Attempt.run_id) == run_id, col(Attempt.response).is_not(None))
+    return int(session.execute(query).scalar_one())
+
+
 def attempts_of(session: Session, run_id: str) -> Attempts:
     """Everything a run has so far."""
     rows = session.execute(sa.select(SuiteRun.metadata.tables["attempts"]).where(col(Attempt.run_id) == run_id))

@@ -57,7 +57,9 @@ def test_money_survives_the_way_to_dollars_and_back(nano: int) -> None:
     assert nano_usd(usd(nano)) == nano
 
 
-@pytest.mark.parametrize(("dollars", "nano"), [(0.0219, 21_900_000), ("0.000000001", 1), (Decimal("1.5"), 1_500_000_000)])
+@pytest.mark.parametrize(
+    ("dollars", "nano"), [(0.0219, 21_900_000), ("0.000000001", 1), (Decimal("1.5"), 1_500_000_000)]
+)
 def test_a_cost_is_exact(dollars: float | str | Decimal, nano: int) -> None:
     assert nano_usd(dollars) == nano
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from slack_sdk.models.blocks import Block
-
 from tests.edges.slack_stand_in import blocks_hold
+
 from watchkeeper.incidents.incident import Incident
 from watchkeeper.incidents.kinds import KINDS
 from watchkeeper.incidents.message import Message, incident_message, lasted, notice_message
@@ -22,15 +22,28 @@ BASE = "http://127.0.0.1:8700"
 absurd = st.one_of(
     st.text(max_size=40),
     st.text(alphabet="<>&!@#*_~`|\n\t \x00\x1b\u202e\u2066\ud800😀", max_size=60),
-    st.builds(lambda piece, times: piece * times, st.sampled_from(["&", "x", "😀", "`", "\n", "<!here> ", "W"]), st.integers(0, 5000)),
+    st.builds(
+        lambda piece, times: piece * times,
+        st.sampled_from(["&", "x", "😀", "`", "\n", "<!here> ", "W"]),
+        st.integers(0, 5000),
+    ),
 )
 labels = st.dictionaries(absurd, absurd, max_size=12)
 worst = st.lists(
-    st.fixed_dictionaries({}, optional={k: st.one_of(st.none(), absurd) for k in ("suite", "case", "baseline", "candidate", "why")}),
+    st.fixed_dictionaries(
+        {}, optional={k: st.one_of(st.none(), absurd) for k in ("suite", "case", "baseline", "candidate", "why")}
+    ),
     max_size=5,
 )
 evidence = st.fixed_dictionaries(
-    {}, optional={"worst_cases": worst, "rate": st.floats(), "routes": st.lists(absurd, max_size=5), "note": absurd, "ok": st.booleans()}
+    {},
+    optional={
+        "worst_cases": worst,
+        "rate": st.floats(),
+        "routes": st.lists(absurd, max_size=5),
+        "note": absurd,
+        "ok": st.booleans(),
+    },
 )
 
 
@@ -80,7 +93,8 @@ def holds(made: Message) -> None:
 @settings(deadline=None)
 @given(
     summary=absurd, subject=labels, evidence=evidence, links=labels, first_move=absurd, by=absurd,
-    status=st.sampled_from(["firing", "acknowledged", "resolved"]), kind=st.one_of(st.sampled_from(list(KINDS)), absurd),
+    status=st.sampled_from(["firing", "acknowledged", "resolved"]),
+    kind=st.one_of(st.sampled_from(list(KINDS)), absurd),
 )  # fmt: skip
 def test_every_incident_fits_into_slacks_limits_and_mentions_nobody(status: str, by: str, **fields: Any) -> None:
     done = NOW + timedelta(hours=2)
@@ -127,24 +141,46 @@ def test_text_of_a_model_is_shown_and_not_obeyed(hostile: str, harmless: str) ->
 
 def test_a_code_block_cannot_be_left() -> None:
     assert code("a ``` b", 100) == "```\na ˋˋˋ b\n```"
+    assert code("a ` b `` c", 100) == "```\na ` b `` c\n```"
     assert code("", 100) == "```\n(empty)\n```"
 
 
 def test_the_message_says_what_how_much_and_what_to_do_first() -> None:
     made = message(
-        summary="new is worse than old on 2 of 3 suites: code/runs 0.920 → 0.120 (-0.800, 95% interval -0.910 to -0.660); prime/word 0.840 → 0.511",
+        summary="new is worse than old on 2 of 3 suites: "
+        "code/runs 0.920 → 0.120 (-0.800, 95% interval -0.910 to -0.660); prime/word 0.840 → 0.511",
         evidence={
-            "suites": [{"suite": "code", "newly_failing": 40, "cases": 50}, {"suite": "opinion", "newly_failing": 0, "cases": 9}],
-            "worst_cases": [{"suite": "code", "case": f"c{n}", "baseline": "print(1)", "candidate": "```python", "why": "runs -1.00"} for n in range(5)],
+            "suites": [
+                {"suite": "code", "newly_failing": 40, "cases": 50},
+                {"suite": "opinion", "newly_failing": 0, "cases": 9},
+            ],
+            "worst_cases": [
+                {
+                    "suite": "code",
+                    "case": f"c{n}",
+                    "baseline": "print(1)",
+                    "candidate": "```python",
+                    "why": "runs -1.00",
+                }
+                for n in range(5)
+            ],
         },
     )
     kinds = [block["type"] for block in made.blocks]
     assert kinds == ["header", "section", "section", "section", "section", "section", "section", "actions", "context"]
-    assert made.blocks[0]["text"]["text"] == "🔴 Error: Model upgrade would regress: openai/gpt-4-0314 → openai/gpt-4-0613"
-    assert made.blocks[1]["text"]["text"].splitlines()[1] == "• code/runs 0.920 → 0.120 (-0.800, 95% interval -0.910 to -0.660)"
+    assert (
+        made.blocks[0]["text"]["text"] == "🔴 Error: Model upgrade would regress: openai/gpt-4-0314 → openai/gpt-4-0613"
+    )
+    assert (
+        made.blocks[1]["text"]["text"].splitlines()[1]
+        == "• code/runs 0.920 → 0.120 (-0.800, 95% interval -0.910 to -0.660)"
+    )
     assert "*Newly failing*\ncode 40 of 50" in texts(made.blocks[2]["fields"])
     assert [len(block["fields"]) for block in made.blocks[3:6]] == [2, 2, 2]
-    assert made.blocks[6]["text"]["text"] == "*First move:* Stay on openai/gpt-4-0314: `watchkeeper incidents show 01936f2c`"
+    assert (
+        made.blocks[6]["text"]["text"]
+        == "*First move:* Stay on openai/gpt-4-0314: `watchkeeper incidents show 01936f2c`"
+    )
     buttons = {b["text"]["text"]: b["url"] for b in made.blocks[7]["elements"]}
     assert buttons == {
         "Runbook": f"{BASE}/runbooks/model-regressed?incident={incident().id}",
@@ -171,16 +207,37 @@ def test_an_address_slack_would_refuse_makes_no_button() -> None:
 
 
 def test_the_plain_text_stays_within_100_columns_with_wide_characters() -> None:
-    made = message(evidence={"worst_cases": [{"suite": "s", "case": "c", "baseline": "答え" * 90, "candidate": "no", "why": "w"}]})
+    made = message(
+        evidence={"worst_cases": [{"suite": "s", "case": "c", "baseline": "答え" * 90, "candidate": "no", "why": "w"}]}
+    )
     printed = render_plain(made)
     assert {width(line) for line in printed.splitlines()} == {100}
     assert "First move:" in printed
     assert "&" not in printed
 
 
+def test_the_plain_text_keeps_code_as_it_is_and_breaks_lines_at_spaces() -> None:
+    case = {
+        "suite": "s",
+        "case": "c",
+        "baseline": "if x:\n    y = a*b*c  # long enough to wrap around here",
+        "candidate": "no",
+    }
+    printed = render_plain(message(evidence={"worst_cases": [case]}))
+    assert "    y = a*b*c # long enough to wrap around" in printed
+    assert "│ Baseline " in printed
+
+
 @pytest.mark.parametrize(
     ("minutes", "said"),
-    [(0.5, "under a minute"), (1, "1 min"), (59, "59 min"), (60, "1 h 0 min"), (2879, "47 h 59 min"), (2880, "2 d 0 h")],
+    [
+        (0.5, "under a minute"),
+        (1, "1 min"),
+        (59, "59 min"),
+        (60, "1 h 0 min"),
+        (2879, "47 h 59 min"),
+        (2880, "2 d 0 h"),
+    ],
 )
 def test_how_long_it_lasted(minutes: float, said: str) -> None:
     assert lasted(NOW, NOW + timedelta(minutes=minutes)) == said
