@@ -55,7 +55,7 @@ def test_every_command_has_help() -> None:
 
 
 def test_commands_in_readme_and_docs_exist() -> None:
-    known = {name for name in typer.main.get_command(app).commands}  # type: ignore[attr-defined]
+    known = set(typer.main.get_command(app).commands)  # type: ignore[attr-defined]
     for page in (
         "README.md",
         "docs/interfaces.md",

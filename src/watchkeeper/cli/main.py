@@ -19,9 +19,9 @@ from watchkeeper.cli import (
     records,
     runbooks,
     runs,
+    schema,
     server,
     stats,
-    store,
     suites,
 )
 from watchkeeper.cli import replay as replay_command
@@ -70,7 +70,7 @@ app.add_typer(incidents.app, name="incidents")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(runbooks.app, name="runbooks")
 app.add_typer(stats.app, name="stats")
-app.add_typer(store.app, name="store")
+app.add_typer(schema.app, name="store")
 
 
 def run(argv: Sequence[str], *, ops_installed: bool) -> None:
