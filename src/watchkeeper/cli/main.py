@@ -39,6 +39,10 @@ app = typer.Typer(
 )
 
 
+_SMALL = {"init"}
+"""Commands that need nothing but the small package."""
+
+
 def _version(wanted: bool) -> None:
     if wanted:
         print(f"watchkeeper {watchkeeper.__version__}")
@@ -82,7 +86,7 @@ def run(argv: Sequence[str], *, ops_installed: bool) -> None:
     logging.getLogger("asyncio").setLevel(logging.CRITICAL)
     debug = bool(os.environ.get("WATCHKEEPER_DEBUG"))
     try:
-        if not ops_installed and not {"--help", "--version"} & set(argv) and argv:
+        if not ops_installed and argv and argv[0] not in _SMALL and not {"--help", "--version"} & set(argv):
             raise MissingExtra(
                 f"`{argv[0]}` needs the operational packages; install them: pip install 'watchkeeper[ops]'"
             )

@@ -17,14 +17,23 @@ app = typer.Typer(no_args_is_help=True, help="What to do, one page for each kind
 @app.command("show")
 def show_page(
     kind: Annotated[str, typer.Argument(metavar="KIND", help="An incident kind, e.g. model-regressed.")],
+    incident: Annotated[
+        str | None,
+        typer.Option(
+            "--incident", help="Fill the page from this incident, by id or its beginning.", show_default=False
+        ),
+    ] = None,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
     """One page: the team's own where there is one, else ours."""
+    from watchkeeper.incidents.runbook import filled
+
     shelf = _shelf(config)
-    body = shelf.page(kind)
+    labels = _labels(incident, config) if incident else {}
+    body = filled(shelf.page(kind), labels)
     if as_json:
-        print_json({"kind": kind, "first_move": shelf.first_move(kind), "markdown": body})
+        print_json({"kind": kind, "first_move": filled(shelf.first_move(kind), labels), "markdown": body})
         return
     print(body.rstrip())
 
@@ -46,6 +55,15 @@ def lint_pages(as_json: JsonOption = False, config: ConfigOption = None) -> None
             say(f"{len(KINDS)} kinds, every page holds")
     if problems:
         raise typer.Exit(1)
+
+
+def _labels(incident_id: str, config: "Path | None") -> dict[str, str]:
+    from watchkeeper.app import open_app
+    from watchkeeper.incidents import service
+    from watchkeeper.incidents.runbook import labels_of
+
+    with open_app(config) as opened:
+        return labels_of(service.show(opened.store, incident_id))
 
 
 def _shelf(config: "Path | None") -> "RunbookShelf":

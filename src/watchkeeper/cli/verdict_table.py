@@ -11,7 +11,7 @@ _COLOURS = {"pass": "green", "regressed": "red", "inconclusive": "yellow"}
 
 def print_verdict(document: dict[str, Any], console: Console | None = None) -> None:
     """Print the document of INTERFACES section 4 as a table with its reasons below."""
-    console = console or Console(soft_wrap=False)
+    console = console or _console()
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in (
         "suite",
@@ -19,11 +19,13 @@ def print_verdict(document: dict[str, Any], console: Console | None = None) -> N
         "cases",
         "baseline",
         "candidate",
-        "difference (95 % interval)",
+        "difference",
+        "95 % interval",
         "margin",
         "verdict",
     ):
-        table.add_column(title, justify="right" if title in {"cases", "baseline", "candidate", "margin"} else "left")
+        words = title in {"suite", "scorer", "verdict"}
+        table.add_column(title, justify="left" if words else "right", no_wrap=title != "scorer")
     for suite in document["suites"]:
         for scorer in suite["scorers"]:
             table.add_row(
@@ -32,7 +34,7 @@ def print_verdict(document: dict[str, Any], console: Console | None = None) -> N
                 str(suite["cases"]),
                 _mean(scorer["baseline_mean"]),
                 _mean(scorer["candidate_mean"]),
-                _difference(scorer),
+                *_difference(scorer),
                 f"{scorer['margin']:g}",
                 _coloured(scorer["verdict"]),
             )
@@ -43,14 +45,16 @@ def print_verdict(document: dict[str, Any], console: Console | None = None) -> N
                     str(part["cases"]),
                     _mean(part["baseline_mean"]),
                     _mean(part["candidate_mean"]),
-                    _difference(part),
+                    *_difference(part),
                     "",
-                    f"[dim]{part['finding']} (exploratory)[/dim]",
+                    f"[dim]{part['finding']}¹[/dim]",
                 )
     console.print(table)
     for suite in document["suites"]:
         for line in _notes(suite):
-            console.print(escape(line), highlight=False)
+            console.print(escape(line), highlight=False, soft_wrap=True)
+    if any(scorer["slices"] for suite in document["suites"] for scorer in suite["scorers"]):
+        console.print("[dim]¹ exploratory: says where, decides nothing[/dim]", highlight=False)
     console.print(f"\nverdict: {_coloured(document['verdict'])}   run {document['run_id']}", highlight=False)
     if document["override"]:
         console.print(
@@ -98,11 +102,17 @@ def _mean(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}"
 
 
-def _difference(scorer: dict[str, Any]) -> str:
+def _difference(scorer: dict[str, Any]) -> tuple[str, str]:
     if scorer["difference"] is None or scorer["interval"] is None:
-        return "-"
+        return "-", "-"
     low, high = scorer["interval"]
-    return f"{scorer['difference']:+.3f} ({low:+.3f} to {high:+.3f})"
+    return f"{scorer['difference']:+.3f}", f"{low:+.3f} to {high:+.3f}"
+
+
+def _console() -> Console:
+    """As wide as the terminal; in a file or a pipe as wide as the table."""
+    console = Console(soft_wrap=False)
+    return console if console.is_terminal else Console(soft_wrap=False, width=max(console.width, 160))
 
 
 def _usd(value: float | None) -> str:

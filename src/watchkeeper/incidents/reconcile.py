@@ -7,6 +7,7 @@ from typing import Literal, TypeVar
 
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents.incident import Incident, dedup_key, move
+from watchkeeper.incidents.runbook import filled
 
 _ORDER = ("critical", "error", "warning", "info")
 _Found = TypeVar("_Found", bound=Finding)
@@ -127,11 +128,3 @@ def _seen_again(incident: Incident, finding: Finding, now: datetime) -> Transiti
     )
     changed = (seen.summary, seen.severity) != (incident.summary, incident.severity)
     return Transition(action="update", incident=seen, tell=changed)
-
-
-def filled(text: str, subject: Mapping[str, str]) -> str:
-    """A runbook's line with its {label} placeholders replaced; a label that is not known stays."""
-    for name, value in subject.items():
-        # The value comes to stand inside a code span of one line.
-        text = text.replace("{" + name + "}", " ".join(value.replace("`", "'").split()))
-    return text

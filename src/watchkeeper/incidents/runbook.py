@@ -1,20 +1,25 @@
 """Runbook pages: one Markdown file per incident kind, the team's own before ours."""
 
 import re
+import shlex
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import yaml
 
+from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import Misconfigured, NotFound
+from watchkeeper.incidents.incident import Incident
 from watchkeeper.incidents.kinds import KINDS
 
 HEADINGS = ("Meaning", "Impact", "First move", "Diagnosis", "Mitigation", "Escalate", "After")
 FIRST_MOVE_MAX = 160
 _FENCE = "---"
+_BEFORE = timedelta(hours=1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -121,6 +126,35 @@ def first_move_of(first_moves: Mapping[str, str] | RunbookShelf, kind: str) -> s
         if found:
             return found
     return f"Open the runbook: `watchkeeper runbooks show {kind}`"
+
+
+def filled(text: str, labels: Mapping[str, str]) -> str:
+    """A page or a line of it with its {label} placeholders replaced; a label that is not known stays."""
+    for name, value in labels.items():
+        # The value comes to stand inside a code span of one line.
+        text = text.replace("{" + name + "}", " ".join(value.replace("`", "'").split()))
+    return text
+
+
+def labels_of(incident: Incident) -> dict[str, str]:
+    """What a page's placeholders stand for when it is opened from an incident.
+
+    Its subject, `incident`, `since` (an hour before it opened), and from the evidence `run`, and
+    `route` and `suite` where the subject does not name them. Quoted for a shell where it must be,
+    for the page's commands are copied into one, and a provider chooses the names of its models.
+    """
+    evidence = incident.evidence
+    routes = [route for route in evidence.get("routes", ()) if isinstance(route, str)]
+    suites = [s["suite"] for s in evidence.get("suites", ()) if s.get("verdict") == "regressed"]
+    found = {
+        "incident": incident.id,
+        "since": format_time(incident.opened_at - _BEFORE),
+        "run": evidence.get("run_id"),
+        "route": routes[0] if routes else None,
+        "suite": suites[0] if suites else None,
+    }
+    known = {name: value for name, value in found.items() if isinstance(value, str)} | dict(incident.subject)
+    return {name: shlex.quote(value) for name, value in known.items()}
 
 
 def runbook_url(kind: str, *, runbooks_url: str, base_url: str, incident_id: str | None = None) -> str:

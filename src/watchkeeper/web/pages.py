@@ -10,6 +10,7 @@ from watchkeeper.app import runbook_shelf
 from watchkeeper.deployments import read_deployments
 from watchkeeper.incidents import service as incidents
 from watchkeeper.incidents.kinds import KINDS
+from watchkeeper.incidents.runbook import filled, labels_of
 from watchkeeper.regression import service as regression
 from watchkeeper.regression.attempt import Attempts
 from watchkeeper.web.api import opened
@@ -65,16 +66,18 @@ def runbooks(request: Request) -> str:
 
 @router.get("/runbooks/{kind}")
 def runbook(request: Request, kind: str, incident: str | None = None) -> str:
-    """One runbook page, and the incident it was opened from."""
+    """One runbook page, filled with the numbers of the incident it was opened from."""
     app = opened(request)
     shelf = runbook_shelf(app.settings)
+    opened_from = incidents.show(app.store, incident) if incident else None
+    labels = labels_of(opened_from) if opened_from else {}
     return page(
         "runbook.html",
         title=kind,
         kind=kind,
-        first_move=shelf.first_move(kind),
-        body=markdown_html(shelf.page(kind)),
-        incident=incidents.show(app.store, incident) if incident else None,
+        first_move=filled(shelf.first_move(kind), labels),
+        body=markdown_html(filled(shelf.page(kind), labels)),
+        incident=opened_from,
     )
 
 

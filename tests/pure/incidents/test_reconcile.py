@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from watchkeeper.foundation.errors import Conflict
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents.incident import ALLOWED, STATUSES, dedup_key, move
-from watchkeeper.incidents.reconcile import Scope, Transition, filled, reconciled
+from watchkeeper.incidents.reconcile import Scope, Transition, reconciled
+from watchkeeper.incidents.runbook import filled
 
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
 ROUTES = st.lists(st.sampled_from(["a", "b", "c", "d"]), unique=True)

@@ -1,12 +1,14 @@
 """Runbook pages: whose page counts, where it opens, and what lint refuses."""
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
 from watchkeeper.foundation.errors import Misconfigured, NotFound
+from watchkeeper.incidents.incident import Incident
 from watchkeeper.incidents.kinds import KINDS
-from watchkeeper.incidents.runbook import HEADINGS, RunbookShelf, runbook_url
+from watchkeeper.incidents.runbook import HEADINGS, RunbookShelf, filled, labels_of, runbook_url
 from watchkeeper.incidents.runbook_lint import commands, lint
 
 
@@ -176,3 +178,27 @@ def test_commands_are_read_from_spans_and_fences() -> None:
         "a `watchkeeper x` b ``watchkeeper no`` `watchkeeper`\n```sh\nwatchkeeper y \\\n  z\necho watchkeeper no\n```\n"
     )
     assert commands(text) == [(1, "watchkeeper x"), (3, "watchkeeper y z")]
+
+
+def test_a_page_opened_from_an_incident_carries_its_names_and_its_hour() -> None:
+    incident = Incident(
+        id="01a2",
+        kind="model-regressed",
+        severity="error",
+        status="firing",
+        subject={"baseline": "p/old", "candidate": "p/new; rm -rf ~"},
+        dedup_key="k",
+        summary="worse",
+        first_move="",
+        opened_at=datetime(2026, 11, 25, 6, 18, tzinfo=UTC),
+        last_seen_at=datetime(2026, 11, 25, 6, 18, tzinfo=UTC),
+        evidence={
+            "run_id": "01b3",
+            "routes": ["a", "b"],
+            "suites": [{"suite": "fine", "verdict": "pass"}, {"suite": "bad", "verdict": "regressed"}],
+        },
+    )
+    text = "show {run} {incident} {route} {suite} --since {since}; {baseline} {candidate}; {you}"
+    assert filled(text, labels_of(incident)) == (
+        "show 01b3 01a2 a bad --since 2026-11-25T05:18:00.000Z; p/old 'p/new; rm -rf ~'; {you}"
+    )
