@@ -1,6 +1,5 @@
 """Recorded calls: read from files, looked up by model and what was asked, never made up."""
 
-import gzip
 import json
 import random
 from collections.abc import Mapping, Sequence
@@ -9,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from watchkeeper.foundation.errors import Misconfigured
+from watchkeeper.foundation.json_lines import json_lines
 from watchkeeper.providers.values import joined_text, mapping, word
 
 _HANG = "hang"
@@ -70,27 +70,12 @@ def read_recordings(files: Sequence[Path]) -> Recordings:
     """
     recordings = Recordings()
     for path in files:
-        for number, line in enumerate(_text(path).splitlines(), 1):
-            if line.strip():
-                recordings.add(_recording(line, f"{path}:{number}"))
+        for number, row in json_lines(path):
+            recordings.add(_recording(row, f"{path}:{number}"))
     return recordings
 
 
-def _text(path: Path) -> str:
-    try:
-        raw = path.read_bytes()
-        return (gzip.decompress(raw) if path.suffix == ".gz" else raw).decode("utf-8")
-    except FileNotFoundError:
-        raise Misconfigured(f"{path}: no such file") from None
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path}: cannot be read: {error}") from None
-
-
-def _recording(line: str, where: str) -> Recording:
-    try:
-        row = json.loads(line)
-    except (ValueError, RecursionError) as error:
-        raise Misconfigured(f"{where}: not JSON: {error}") from None
+def _recording(row: Any, where: str) -> Recording:
     if not isinstance(row, dict):
         raise Misconfigured(f"{where}: a recorded call is a JSON object")
     for name in ("model", "response"):

@@ -1,13 +1,12 @@
 """Turns recorded calls into cases: what was asked, the reference, the slice, where it came from."""
 
-import gzip
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from watchkeeper.foundation.errors import Misconfigured
 from watchkeeper.foundation.ids import short_hash
+from watchkeeper.foundation.json_lines import json_lines
 
 
 def cases_of(files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -37,18 +36,8 @@ def cases_of(files: Sequence[Path]) -> list[dict[str, Any]]:
 
 
 def _rows(path: Path) -> list[tuple[int, dict[str, Any]]]:
-    try:
-        text = gzip.decompress(path.read_bytes()).decode() if path.suffix == ".gz" else path.read_text("utf-8")
-    except (OSError, EOFError, UnicodeDecodeError) as error:
-        raise Misconfigured(f"{path}: cannot be read: {error}") from None
     rows = []
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line)
-        except ValueError as error:
-            raise Misconfigured(f"{path}:{number}: not JSON: {error}") from None
+    for number, row in json_lines(path):
         if not isinstance(row, dict):
             raise Misconfigured(f"{path}:{number}: a recorded call is a JSON object")
         rows.append((number, row))

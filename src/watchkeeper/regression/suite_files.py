@@ -14,6 +14,7 @@ from watchkeeper.evaluation import scorers as kinds
 from watchkeeper.evaluation.scorers import ScoreFunction
 from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToCheck
 from watchkeeper.foundation.ids import content_hash
+from watchkeeper.foundation.json_lines import json_lines, read_text
 from watchkeeper.prompts.files import read_prompt
 from watchkeeper.prompts.template import TemplateProblem
 from watchkeeper.regression.suite import (
@@ -67,7 +68,7 @@ def read_suite(folder: Path, name: str, *, prompts: Path) -> Suite:
     for scorer in spec.scorers:
         needed = _file_of(scorer)
         if needed is not None:
-            beside[needed] = _text_of(home / needed, f"{home / 'suite.yaml'}: scorer {scorer.name!r}")
+            beside[needed] = read_text(home / needed, needed_by=f"{home / 'suite.yaml'}: scorer {scorer.name!r}")
         ready.append(
             Scorer(name=scorer.name, primary=scorer.primary, margin=scorer.margin, score=_score_function(home, scorer))
         )
@@ -108,14 +109,8 @@ def read_cases(path: Path) -> tuple[Case, ...]:
     """
     cases: list[Case] = []
     seen: dict[str, int] = {}
-    for number, line in enumerate(_text_of(path, "suite").splitlines(), 1):
-        if not line.strip():
-            continue
+    for number, row in json_lines(path, needed_by="suite"):
         where = f"{path}:{number}"
-        try:
-            row = json.loads(line)
-        except (ValueError, RecursionError) as error:
-            raise Misconfigured(f"{where}: not JSON: {error}") from None
         if not isinstance(row, dict):
             raise Misconfigured(f'{where}: a case is a JSON object, like {{"id": …, "input": …}}')
         case_id = row.get("id")
@@ -147,7 +142,7 @@ def _check_renders(path: Path, template: str, cases: tuple[Case, ...], slices: l
 
 
 def _read_spec(path: Path) -> SuiteSpec:
-    text = _text_of(path, "suite")
+    text = read_text(path, needed_by="suite")
     try:
         raw = yaml.safe_load(text)
     except (yaml.YAMLError, RecursionError, ValueError) as error:
@@ -200,17 +195,6 @@ def _line_of(text: str, place: list[Any]) -> int:
     return int(line)
 
 
-def _text_of(path: Path, wanted_by: str) -> str:
-    try:
-        return path.read_text("utf-8")
-    except FileNotFoundError:
-        raise Misconfigured(f"{path}: no such file, needed by {wanted_by}") from None
-    except UnicodeDecodeError as error:
-        raise Misconfigured(f"{path}: not UTF-8 at byte {error.start}") from None
-    except OSError as error:
-        raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
-
-
 def _file_of(scorer: ScorerSpec) -> str | None:
     if isinstance(scorer, JsonSchemaScorer):
         return scorer.schema_file
@@ -242,7 +226,7 @@ def _score_function(home: Path, scorer: ScorerSpec) -> ScoreFunction:
 def _read_schema(home: Path, scorer: JsonSchemaScorer) -> Mapping[str, Any]:
     path = home / scorer.schema_file
     try:
-        schema = json.loads(_text_of(path, f"scorer {scorer.name!r}"))
+        schema = json.loads(read_text(path, needed_by=f"scorer {scorer.name!r}"))
         if not isinstance(schema, dict):
             raise ValueError("a schema is a JSON object")
         kinds.json_schema(schema=schema)

@@ -1,7 +1,10 @@
 """Errors, time, money and ids."""
 
+import gzip
+import re
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -9,7 +12,9 @@ from hypothesis import strategies as st
 
 from watchkeeper.foundation import errors
 from watchkeeper.foundation.clock import as_utc, format_time, parse_time
+from watchkeeper.foundation.errors import Misconfigured
 from watchkeeper.foundation.ids import content_hash, new_id
+from watchkeeper.foundation.json_lines import json_lines
 from watchkeeper.foundation.money import nano_usd, show_usd, total, usd
 
 
@@ -84,3 +89,30 @@ def test_equal_content_has_equal_hashes_whatever_the_order_of_keys() -> None:
 
 def test_ids_are_unique() -> None:
     assert len({new_id() for _ in range(1000)}) == 1000
+
+
+def test_a_line_separator_inside_a_json_text_ends_no_line(tmp_path: Path) -> None:
+    (tmp_path / "rows.jsonl").write_text('\ufeff{"a": "one\u2028two\x85three"}\n\n{"a": 2}\n', "utf-8")
+    assert list(json_lines(tmp_path / "rows.jsonl")) == [(1, {"a": "one\u2028two\x85three"}), (3, {"a": 2})]
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        (b'{"a": 1}\n{"a": NaN}', "rows.jsonl:2: not JSON: NaN is no JSON value"),
+        (b'{"a": "\xff"}', "rows.jsonl: not UTF-8 at byte 7"),
+        (b"[" * 100_000, "rows.jsonl:1: not JSON"),
+    ],
+)
+def test_a_line_that_is_not_json_is_named(tmp_path: Path, content: bytes, said: str) -> None:
+    (tmp_path / "rows.jsonl").write_bytes(content)
+    with pytest.raises(Misconfigured, match=re.escape(said)):
+        list(json_lines(tmp_path / "rows.jsonl"))
+
+
+def test_a_broken_archive_is_one_line(tmp_path: Path) -> None:
+    whole = gzip.compress(b'{"a": 1}\n' * 1000)
+    for broken in (whole[: len(whole) // 2], b"no archive", whole[:20] + b"\x00" * 9 + whole[29:]):
+        (tmp_path / "rows.jsonl.gz").write_bytes(broken)
+        with pytest.raises(Misconfigured, match="cannot be read"):
+            list(json_lines(tmp_path / "rows.jsonl.gz"))
