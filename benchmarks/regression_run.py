@@ -29,6 +29,7 @@ from watchkeeper.providers.connect import ProviderConfig
 from watchkeeper.regression.service import Comparing, Target, check
 from watchkeeper.regression.suite_files import read_suite
 
+SERVER = Path(__file__).parent / "stand_in" / "chat_server.py"
 LATENCY_MS = 50
 CONCURRENCY = 50
 GOAL = 1.3
@@ -70,7 +71,7 @@ def main() -> None:
 
 def clean(calls: int) -> dict[str, Any]:
     """One run against a server that only waits."""
-    with _process("benchmarks/server.py", str(LATENCY_MS)) as port, tempfile.TemporaryDirectory() as folder:
+    with _process(str(SERVER), str(LATENCY_MS)) as port, tempfile.TemporaryDirectory() as folder:
         return _timed(Path(folder), calls // 2, f"http://127.0.0.1:{port}/v1", timeout_s=60, latency_ms=LATENCY_MS)
 
 

@@ -1,6 +1,6 @@
 """A chat-completions server that answers after a fixed time; run as its own process by the benchmarks.
 
-Usage: python benchmarks/server.py LATENCY_MS ; prints the port it listens on.
+Usage: python benchmarks/stand_in/chat_server.py LATENCY_MS ; prints the port it listens on.
 """
 
 import asyncio
