@@ -1,13 +1,213 @@
+"""`records`: take requests in, give them out, show one."""
+
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypedDict
+
 import typer
 
-app = typer.Typer(help="x")
+from watchkeeper.cli.console import ConfigOption, JsonOption, print_json, say
+from watchkeeper.foundation.errors import Misconfigured, NothingToCheck
+
+if TYPE_CHECKING:
+    from watchkeeper.observability.request import Request
+
+app = typer.Typer(no_args_is_help=True, help="What the application did, request by request.")
+
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+_SPAN_HELP = "ISO time with a zone, or an age: 30m, 24h, 7d."
 
 
-@app.command("none")
-def none() -> None:
-    "x"
+class Rejection(TypedDict):
+    """One refused line, as `--json` lists it."""
+
+    file: str
+    line: int
+    field: str | None
+    message: str
 
 
-@app.command("nine")
-def nine() -> None:
-    "x"
+@app.command("import")
+def import_records(
+    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="JSON lines, .jsonl or .jsonl.gz.")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Store the requests of files; the same file twice changes nothing. Exit 1: some lines were refused."""
+    from watchkeeper.app import open_app
+    from watchkeeper.observability import service
+
+    for path in files:
+        _readable(path)
+    rejected: list[Rejection] = []
+    accepted, written = 0, set[Path]()
+    with open_app(config) as opened:
+        for path in dict.fromkeys(files):
+            with _Rejects(path, rejected, written) as rejects:
+                accepted += service.import_requests(opened.store, rejects.good())
+    if not accepted and not rejected:
+        raise NothingToCheck(f"no requests in {', '.join(map(str, files))}: the file is empty")
+    if as_json:
+        print_json({"accepted": accepted, "rejected": rejected})
+    else:
+        print(f"{accepted} requests stored" + (f", {len(rejected)} lines rejected" if rejected else ""))
+    if rejected:
+        raise typer.Exit(1)
+
+
+@app.command("export")
+def export_records(
+    output: Annotated[Path, typer.Option("--output", help="The file to write; an older one is replaced.")],
+    form: Annotated[
+        Literal["jsonl", "parquet"], typer.Option("--format", help="jsonl (packed if FILE ends in .gz) or parquet.")
+    ] = "jsonl",
+    since: Annotated[
+        str | None, typer.Option("--since", help=f"From then on. {_SPAN_HELP}", show_default=False)
+    ] = None,
+    until: Annotated[str | None, typer.Option("--until", help=f"Before then. {_SPAN_HELP}", show_default=False)] = None,
+    route: Annotated[str | None, typer.Option("--route", help="Only this route.", show_default=False)] = None,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Write stored requests, oldest first, in the form that `records import` reads."""
+    from watchkeeper.app import open_app
+    from watchkeeper.observability import service
+    from watchkeeper.observability.record_files import write_requests
+
+    if not output.parent.is_dir() or (output.exists() and not output.is_file()):
+        raise Misconfigured(f"--output {output}: cannot be a file there; name a file in a folder that exists")
+    with open_app(config) as opened:
+        now = opened.clock.now()
+        start, end = _instant("--since", since, now), _instant("--until", until, now)
+        if start and end and start >= end:
+            raise Misconfigured("--since must be before --until")
+        try:
+            written = write_requests(output, service.export_requests(opened.store, start, end, route), form=form)
+        except OSError as error:
+            raise Misconfigured(f"--output {output}: cannot be written: {error.strerror}") from None
+        if not written:
+            raise NothingToCheck(_nothing(service.stock(opened.store).total))
+    if as_json:
+        print_json({"written": written, "output": str(output), "format": form})
+    else:
+        print(f"{written} requests written to {output}")
+
+
+@app.command("show")
+def show_record(
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="32 hexadecimal digits.")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """One request: what was asked, every call, what was found, what the user thought, the answer."""
+    from watchkeeper.app import open_app
+    from watchkeeper.observability import service
+    from watchkeeper.observability.plain import render_request
+    from watchkeeper.observability.wire import as_json as document
+
+    with open_app(config) as opened:
+        found = service.request(opened.store, trace_id)
+    if as_json:
+        print_json(document(found))
+    else:
+        print(render_request(found))
+
+
+class _Rejects:
+    """The lines of one file: the good ones to be stored, the others told and written beside it.
+
+    Args:
+        told: Gets every rejection.
+        written: The files of rejected lines of this command; a second input of the same name adds to them.
+    """
+
+    def __init__(self, path: Path, told: list[Rejection], written: set[Path]) -> None:
+        self.path, self.told, self.written = path, told, written
+        self.target = path.with_name(f"{_bare(path.name)}.rejected.jsonl")
+        self.opened = ExitStack()
+        self.file: BinaryIO | None = None
+        self.failed = False
+
+    def __enter__(self) -> "_Rejects":
+        return self
+
+    def __exit__(self, *problem: Any) -> None:
+        try:
+            self.opened.__exit__(*problem)
+        except OSError as error:
+            self._cannot_write(error)
+        if self.file is not None and not self.failed and problem[0] is None:
+            self.written.add(self.target)
+            say(f"the rejected lines are in {self.target}; correct and import them")
+
+    def good(self) -> Iterator["Request"]:
+        """The requests; a bad line is told when it is met."""
+        from watchkeeper.observability.wire import BadLine, read_file
+
+        try:
+            for number, found in read_file(self.path):
+                if isinstance(found, BadLine):
+                    self._tell(number, found.field, found.problem)
+                    self._keep(found.raw)
+                else:
+                    yield found
+        except OSError as error:
+            raise Misconfigured(f"{self.path}: cannot be read: {error.strerror}") from None
+
+    def _tell(self, line: int, field: str, problem: str) -> None:
+        self.told.append({"file": str(self.path), "line": line, "field": field or None, "message": problem})
+        say(f"{self.path}:{line}: {field + ': ' if field else ''}{problem}")
+
+    def _keep(self, raw: bytes) -> None:
+        from watchkeeper.observability.record_files import replaced
+
+        if not raw or self.failed:
+            return
+        try:
+            if self.file is None:
+                earlier = self.target.read_bytes() if self.target in self.written else b""
+                self.file = self.opened.enter_context(replaced(self.target))
+                self.file.write(earlier)
+            self.file.write(raw + b"\n")
+        except OSError as error:
+            self._cannot_write(error)
+
+    def _cannot_write(self, error: OSError) -> None:
+        self.failed = True
+        say(f"watchkeeper: {self.target}: the rejected lines cannot be written: {error.strerror}")
+
+
+def _bare(name: str) -> str:
+    return name.removesuffix(".gz").removesuffix(".jsonl")
+
+
+def _readable(path: Path) -> None:
+    if not path.exists():
+        raise Misconfigured(f"{path}: no such file")
+    if path.is_dir():
+        raise Misconfigured(f"{path}: is a folder; name its files")
+
+
+def _instant(option: str, text: str | None, now: datetime) -> datetime | None:
+    from watchkeeper.foundation.clock import parse_time
+
+    if text is None:
+        return None
+    try:
+        if age := _AGE.fullmatch(text.strip()):
+            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        return parse_time(text)
+    except (ValueError, OverflowError):
+        raise Misconfigured(
+            f"{option} {text!r}: write a time with a zone (2026-11-24T10:00:00Z) or 24h, 7d, 30m"
+        ) from None
+
+
+def _nothing(total: int) -> str:
+    if total:
+        return f"no request matches; the store holds {total}, look at --since, --until and --route"
+    return "the store holds no requests yet; bring some in: watchkeeper records import FILE"

@@ -1,13 +1,18 @@
 """The JSON side: health, incidents, stored requests."""
 
+import json
 from typing import Any
 
 from fastapi import APIRouter, Request
+from fastapi.responses import JSONResponse
+from starlette.concurrency import run_in_threadpool
 
 from watchkeeper.app import App
 from watchkeeper.migrations.migrate import current_revision
 
 router = APIRouter()
+
+_LARGEST_BODY = 64 * 1024 * 1024
 
 
 def opened(request: Request) -> App:
@@ -26,6 +31,48 @@ def healthz() -> dict[str, str]:
 def readyz(request: Request) -> dict[str, str | None]:
     """The store answers."""
     return {"status": "ok", "schema": current_revision(opened(request).settings.store.url)}
+
+
+@router.post("/api/requests")
+async def post_requests(request: Request) -> JSONResponse:
+    """Store one request or a list of them (INTERFACES section 1), committed before it is answered.
+
+    Answers 200 when any was taken (or none was sent), 422 when all were refused, 400 for what is no
+    JSON, 413 for more than 64 MiB.
+    """
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_BODY:
+            return _refused(413, "TooLarge", "a body may have at most 64 MiB; send the requests in several")
+    return await run_in_threadpool(_take, opened(request), bytes(body))
+
+
+def _take(app: App, body: bytes) -> JSONResponse:
+    from watchkeeper.observability import service
+    from watchkeeper.observability.fields import RejectedRecord
+    from watchkeeper.observability.wire import request_of
+
+    try:
+        raw = json.loads(body)
+    except (ValueError, RecursionError):
+        return _refused(400, "NotJson", "the body must be JSON in UTF-8: a request or a list of requests")
+    good, rejected = [], []
+    for index, each in enumerate(raw if isinstance(raw, list) else [raw]):
+        try:
+            good.append(request_of(each))
+        except RejectedRecord as error:
+            rejected.append({"index": index, "field": error.field or None, "message": error.problem})
+    accepted = service.import_requests(app.store, good)
+    if rejected and not accepted:
+        first = rejected[0]
+        message = f"no request was taken; [{first['index']}]: {first['message']}"
+        return _refused(422, "Rejected", message, field=first["field"], accepted=0, rejected=rejected)
+    return JSONResponse({"accepted": accepted, "rejected": rejected})
+
+
+def _refused(status: int, code: str, message: str, *, field: Any = None, **more: Any) -> JSONResponse:
+    return JSONResponse({"error": {"code": code, "message": message, "field": field}, **more}, status_code=status)
 
 
 @router.get("/api/requests/{trace_id}")

@@ -1,0 +1,78 @@
+"""Load and save requests: what the command line, the pages and the flows call."""
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import islice
+
+from watchkeeper.database.engine import Store
+from watchkeeper.foundation.errors import NotFound
+from watchkeeper.observability import store
+from watchkeeper.observability.request import Request
+
+_WRITTEN_TOGETHER = 500
+_READ_TOGETHER = 200
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Stock:
+    """What the store holds. `newest` is when the newest request started, None when there is none."""
+
+    total: int
+    newest: datetime | None
+
+
+def import_requests(opened: Store, requests: Iterable[Request]) -> int:
+    """Store requests; one that is known already is replaced wholly, so that a repetition changes nothing.
+
+    Returns:
+        How many were taken, repetitions included. All of them are committed.
+
+    Raises:
+        StoreFailed: If the store fails; the batches before it stay, and the same import may be run again.
+    """
+    taken = 0
+    waiting = iter(requests)
+    while batch := list(islice(waiting, _WRITTEN_TOGETHER)):
+        with opened.write() as session:
+            store.save(session, batch)
+        taken += len(batch)
+    return taken
+
+
+def request(opened: Store, trace_id: str) -> Request:
+    """The request of a trace; the oldest one where a trace has several.
+
+    Raises:
+        NotFound: If there is none.
+    """
+    wanted = trace_id.strip().lower()
+    with opened.read() as session:
+        found = store.requests_of_trace(session, wanted)
+        known = [] if found else store.newest_trace_ids(session, limit=5)
+    if not found:
+        raise NotFound("request", trace_id[:64], known)
+    return found[0]
+
+
+def export_requests(
+    opened: Store, since: datetime | None = None, until: datetime | None = None, route: str | None = None
+) -> Iterator[Request]:
+    """The requests of [since, until), oldest first; None is without that limit.
+
+    Read in pages: no more than one page is in memory, and no transaction stays open between them.
+    """
+    after = None
+    while True:
+        with opened.read() as session:
+            found = store.page(session, since=since, until=until, route=route, after=after, limit=_READ_TOGETHER)
+        yield from found
+        if len(found) < _READ_TOGETHER:
+            return
+        after = (found[-1].started_at, found[-1].trace_id, found[-1].span_id)
+
+
+def stock(opened: Store) -> Stock:
+    """How many requests there are and how fresh they are."""
+    with opened.read() as session:
+        return Stock(total=store.count(session), newest=store.newest_at(session))
