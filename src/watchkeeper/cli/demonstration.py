@@ -116,11 +116,12 @@ def _simulate(folder: Path, seed: int) -> None:
 
 
 def _import_traffic(config: Path, traffic: Path, started: float) -> None:
+    from watchkeeper.observability.request import Request
     from watchkeeper.observability.service import import_requests
     from watchkeeper.observability.wire import read_file
 
     with open_app(config) as app:
-        count = import_requests(app.store, (row for row in read_file(traffic)))
+        count = import_requests(app.store, (row for _, row in read_file(traffic) if isinstance(row, Request)))
     _say(started, f"the store is migrated; {count} simulated requests imported")
 
 

@@ -12,6 +12,7 @@ from watchkeeper.foundation.errors import WatchkeeperError
 from watchkeeper.incidents import service as incidents
 from watchkeeper.migrations.migrate import current_revision
 from watchkeeper.model_watch import service as model_watch
+from watchkeeper.observability import service as observability
 from watchkeeper.providers.connect import ProviderConfig, connect
 from watchkeeper.regression import service as regression
 from watchkeeper.regression.suite_files import read_suite, suite_names
@@ -32,6 +33,7 @@ def examine(app: App) -> list[Line]:
         Line(
             what="store", state="ok", detail=f"{app.store.dialect}, schema {current_revision(app.settings.store.url)}"
         ),
+        _records(app),
         *_providers(app),
         *_routes(app),
         *_suites(app),
@@ -44,6 +46,15 @@ def examine(app: App) -> list[Line]:
             detail="; ".join(f"{d.name} {d.when()}" for d in read_deployments()),
         ),
     ]
+
+
+def _records(app: App) -> Line:
+    held = observability.stock(app.store)
+    if held.newest is None:
+        return Line(what="records", state="note", detail="none yet; watchkeeper records import FILE")
+    return Line(
+        what="records", state="ok", detail=f"{held.total} requests, the newest of {format_time(held.newest)[:16]}Z"
+    )
 
 
 def _providers(app: App) -> Iterator[Line]:
