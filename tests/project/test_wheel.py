@@ -42,8 +42,10 @@ def small(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     [site] = home.glob("lib/python*/site-packages")
     zipfile.ZipFile(wheel).extractall(site)
     for installed in small_distributions():
-        for top in {Path(str(file)).parts[0] for file in installed.files or [] if not str(file).startswith("..")}:
-            (site / top).symlink_to(Path(str(installed.locate_file(top))))
+        for file in installed.files or []:
+            if ".." not in file.parts and file.suffix != ".pyc":
+                (site / file).parent.mkdir(parents=True, exist_ok=True)
+                (site / file).symlink_to(Path(str(installed.locate_file(file))))
     return home / "bin" / "python"
 
 
