@@ -54,9 +54,11 @@ class AnthropicWire:
             for row in page["data"]:
                 if (model := word(mapping(row).get("id"))) is not None:
                     found.append(OfferedModel(id=model, created=word(row.get("created_at")), raw=row))
-            if not page.get("has_more") or word(page.get("last_id")) is None:
+            if not page.get("has_more"):
                 break
-            after = f"&after_id={quote(page['last_id'])}"
+            if (last := word(page.get("last_id"))) is None:  # half a list would look like models that are gone
+                raise Transient(f"provider {self._name!r}: the model list breaks off after {len(found)} models")
+            after = f"&after_id={quote(last, safe='')}"
         if not found:
             raise Transient(f"provider {self._name!r}: the model list is empty")
         return found
@@ -95,11 +97,11 @@ class AnthropicWire:
             async for data in events:
                 try:
                     event = mapping(json.loads(data))
-                except ValueError:
+                except (ValueError, RecursionError):
                     return unreadable("the stream holds an event that is not JSON")
                 match event.get("type"):
                     case "error":
-                        return self._wire.failed_of(529, event, headers)
+                        return self._wire.failed_of(200, event, headers)
                     case "message_start":
                         message = mapping(event.get("message"))
                         model, message_id = word(message.get("model")), word(message.get("id"))
@@ -111,7 +113,8 @@ class AnthropicWire:
                         parts.append(piece)
                     case "message_delta":
                         finish = word(mapping(event.get("delta")).get("stop_reason")) or finish
-                        usage |= mapping(event.get("usage"))
+                        # Its counts are the final ones, but null where message_start alone counts.
+                        usage |= {k: v for k, v in mapping(event.get("usage")).items() if v is not None}
                     case "message_stop":
                         ended = True
         if not ended:

@@ -37,11 +37,15 @@ def connect(config: ProviderConfig, *, policy: RetryPolicy | None = None) -> Cha
     """A model provider with its own connections, limits and retry budget; close it after use.
 
     Raises:
-        Misconfigured: If base_url is no web address.
+        Misconfigured: If base_url is no web address, or the key cannot be sent.
     """
-    parts = urlsplit(config.base_url)
-    if parts.scheme not in {"http", "https"} or not parts.hostname:
+    if not _is_web_address(config.base_url):
         raise Misconfigured(f"providers.{config.name}.base_url: {config.base_url!r} is not an http(s) address")
+    if config.api_key and not (config.api_key.isascii() and config.api_key.isprintable()):
+        raise Misconfigured(
+            f"providers.{config.name}: the API key holds a character no key has (a line break, a quote from a "
+            "text editor); set its variable anew"
+        )
     retrier = Retrier(policy=policy or RetryPolicy(max_retries=config.max_retries), concurrency=config.concurrency)
     if config.kind == "anthropic":
         headers = {"anthropic-version": "2023-06-01"}
@@ -51,6 +55,14 @@ def connect(config: ProviderConfig, *, policy: RetryPolicy | None = None) -> Cha
         return AnthropicWire(config.name, _wire(config, root, headers), retrier)
     headers = {"authorization": f"Bearer {config.api_key}"} if config.api_key else {}
     return OpenAIWire(config.name, _wire(config, config.base_url, headers), retrier)
+
+
+def _is_web_address(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+    except ValueError:  # a port that is none, half an IPv6 address
+        return False
 
 
 def _wire(config: ProviderConfig, root: str, headers: dict[str, str]) -> Wire:

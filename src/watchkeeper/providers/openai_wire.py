@@ -31,7 +31,11 @@ class OpenAIWire:
         async def attempt() -> Completion | Failed:
             body = {**self._accepted(model, params), "model": model, "messages": messages}
             try:
-                return await (self._streamed(body) if body.get("stream") else self._plain(body))
+                if not body.get("stream"):
+                    return await self._plain(body)
+                if "stream_options" not in self._refused_params.get(model, ()):
+                    body["stream_options"] = {"include_usage": True}
+                return await self._streamed(body)
             except Refusal as refusal:
                 if self._learns(model, refusal.failed, body):
                     return await attempt()
@@ -49,18 +53,19 @@ class OpenAIWire:
                 raise Misconfigured(f"provider {self._name!r} refused the key: {failure.message}") from None
             raise Transient(f"provider {self._name!r}: the model list: {failure.message}") from None
         rows = decoded.get("data") if isinstance(decoded, dict) else decoded
-        if not isinstance(rows, list) or not rows:
-            raise Transient(f"provider {self._name!r}: the model list is empty or of an unknown shape")
-        return [
+        found = [
             OfferedModel(
                 id=row["id"],
                 created=_instant(row.get("created")),
-                retires_on=row.get("shutdown_date") or row.get("deprecation"),
+                retires_on=word(row.get("shutdown_date")) or word(row.get("deprecation")),
                 raw=row,
             )
-            for row in rows
-            if isinstance(row, dict) and isinstance(row.get("id"), str) and row["id"]
+            for row in map(mapping, rows if isinstance(rows, list) else [])
+            if word(row.get("id")) is not None
         ]
+        if not found:
+            raise Transient(f"provider {self._name!r}: the model list is empty or of an unknown shape")
+        return found
 
     async def aclose(self) -> None:
         """Close the connections."""
@@ -91,7 +96,7 @@ class OpenAIWire:
         except (KeyError, IndexError, TypeError, AttributeError):
             return unreadable("the answer has no choices")
 
-    async def _streamed(self, body: dict[str, Any]) -> Completion | Failed:
+    async def _streamed(self, body: Mapping[str, Any]) -> Completion | Failed:
         began = time.perf_counter()
         parts: list[str] = []
         ttft_ms: float | None = None
@@ -99,7 +104,6 @@ class OpenAIWire:
         finish: str | None = None
         usage: Any = None
         ended = False
-        body["stream_options"] = {"include_usage": True}
         async with self._wire.stream("/chat/completions", body) as (events, headers):
             async for data in events:
                 if data == "[DONE]":
@@ -107,18 +111,20 @@ class OpenAIWire:
                     break
                 try:
                     chunk = mapping(json.loads(data))
-                except ValueError:
+                except (ValueError, RecursionError):
                     return unreadable("the stream holds an event that is not JSON")
                 if chunk.get("error"):
-                    return self._wire.failed_of(503, chunk, headers)
+                    return self._wire.failed_of(200, chunk, headers)
                 last = {**last, **{k: v for k, v in chunk.items() if v is not None}}
                 usage = chunk.get("usage") or usage
-                for choice in map(mapping, chunk.get("choices") or []):
-                    piece = joined_text(mapping(choice.get("delta")).get("content"))
+                choices = chunk.get("choices")
+                for choice in map(mapping, choices if isinstance(choices, list) else []):
+                    delta = mapping(choice.get("delta"))
+                    piece = joined_text(delta.get("content")) or joined_text(delta.get("refusal"))
                     if piece and ttft_ms is None:
                         ttft_ms = (time.perf_counter() - began) * 1000
                     parts.append(piece)
-                    finish = choice.get("finish_reason") or finish
+                    finish = word(choice.get("finish_reason")) or finish
         if not ended and finish is None:
             return unreadable("the stream broke off")
         return Completion(
@@ -181,6 +187,6 @@ def _cost(raw: Any) -> int | None:
 
 
 def _instant(created: Any) -> str | None:
-    if not isinstance(created, int) or created <= 0 or created > 4_102_444_800:
+    if isinstance(created, bool) or not isinstance(created, int) or created <= 0 or created > 4_102_444_800:
         return None
     return datetime.fromtimestamp(created, UTC).isoformat()

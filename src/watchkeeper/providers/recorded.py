@@ -9,7 +9,7 @@ from typing import Any
 
 from watchkeeper.foundation.errors import Misconfigured
 from watchkeeper.foundation.json_lines import json_lines
-from watchkeeper.providers.values import joined_text, mapping, word
+from watchkeeper.providers.values import count, joined_text, mapping, word
 
 _HANG = "hang"
 
@@ -42,6 +42,11 @@ class Recordings:
     def add(self, recording: Recording) -> None:
         """Add one call."""
         self._by_model.setdefault(recording.model, {}).setdefault(recording.asked, []).append(recording)
+
+    def after(self, earlier: "Recordings") -> "Recordings":
+        """These, answering in turn where the earlier reading of the same files left off."""
+        self._served = earlier._served
+        return self
 
     def find(self, model: str, messages: Sequence[Mapping[str, Any]]) -> Recording | None:
         """What the model answered to these messages, or None when that was not recorded."""
@@ -87,7 +92,7 @@ def _recording(row: Any, where: str) -> Recording:
         response=row["response"],
         finish_reason=word(row.get("finish_reason")),
         latency_ms=_number(row, "latency_ms", where),
-        usage=_usage(row),
+        usage=_usage(row, where),
         cost_usd=_number(row, "cost_usd", where),
     )
 
@@ -110,7 +115,7 @@ def _number(row: Mapping[str, Any], name: str, where: str) -> float | None:
     return float(value)
 
 
-def _usage(row: Mapping[str, Any]) -> dict[str, Any] | None:
+def _usage(row: Mapping[str, Any], where: str) -> dict[str, Any] | None:
     """OpenAI's shape of what was recorded, in ours or in theirs; only what is known."""
     raw = mapping(row.get("usage"))
     known = {
@@ -118,6 +123,9 @@ def _usage(row: Mapping[str, Any]) -> dict[str, Any] | None:
         "completion_tokens": raw.get("completion_tokens", raw.get("output", row.get("output_tokens"))),
     }
     usage: dict[str, Any] = {name: value for name, value in known.items() if value is not None}
+    for name, value in usage.items():
+        if count(value) is None:
+            raise Misconfigured(f"{where}: usage: {name} must be a whole number >= 0, got {value!r}")
     if len(usage) == 2:
         usage["total_tokens"] = usage["prompt_tokens"] + usage["completion_tokens"]
     details = {
@@ -165,7 +173,7 @@ def _fault(text: str) -> tuple[str, float]:
         probability = float(share)
     except ValueError:
         probability = -1
-    known = kind == _HANG or (kind.isdigit() and 400 <= int(kind) <= 599)
+    known = kind == _HANG or (kind.isdecimal() and 400 <= int(kind) <= 599)
     if not known or not 0 <= probability <= 1:
         raise Misconfigured(f"--fault {text}: write STATUS=PROBABILITY or hang=PROBABILITY, e.g. 429=0.02")
     return kind, probability

@@ -11,6 +11,7 @@ import random
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from email.utils import parsedate_to_datetime
 
@@ -28,7 +29,7 @@ class Failed:
     Attributes:
         should_retry: What the server itself said (`x-should-retry`), None when it said nothing.
         wait_s: Seconds the server asked to wait, None when it did not.
-        param: The parameter the server found fault with, None when it named none.
+        param: The parameter the server says it does not take, None when it named none.
     """
 
     failure: CallFailure
@@ -112,13 +113,13 @@ class Retrier:
             await asyncio.sleep(wait)
 
     async def _once(self, attempt: Callable[[], Awaitable[Completion | Failed]]) -> Completion | Failed | None:
-        if self._suspicious:
-            async with self._probe:
-                if self.circuit_open:
-                    return None
-                return await self._counted(attempt)
-        async with self._places:
-            return await self._counted(attempt)
+        while True:
+            if self._suspicious:
+                async with self._probe, self._places:
+                    return None if self.circuit_open else await self._counted(attempt)
+            async with self._places:
+                if not self._suspicious:  # it may have become so while we waited for a place
+                    return await self._counted(attempt)
 
     async def _counted(self, attempt: Callable[[], Awaitable[Completion | Failed]]) -> Completion | Failed:
         outcome = await attempt()
@@ -155,14 +156,11 @@ class Retrier:
 
 def asked_wait_s(headers: Mapping[str, str]) -> float | None:
     """Seconds that `retry-after-ms` or `retry-after` (seconds or an HTTP date) ask for, or None."""
-    try:
-        if (milliseconds := headers.get("retry-after-ms")) is not None:
-            return float(milliseconds) / 1000
-        if (after := headers.get("retry-after")) is None:
-            return None
-        try:
-            return float(after)
-        except ValueError:
-            return parsedate_to_datetime(after).timestamp() - time.time()
-    except (ValueError, TypeError):
-        return None
+    with suppress(ValueError):
+        return float(headers.get("retry-after-ms", "")) / 1000
+    after = headers.get("retry-after", "")
+    with suppress(ValueError):
+        return float(after)
+    with suppress(ValueError, TypeError, OverflowError):
+        return parsedate_to_datetime(after).timestamp() - time.time()
+    return None

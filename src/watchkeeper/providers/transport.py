@@ -13,6 +13,7 @@ from typing import Any
 
 import httpx
 import orjson
+from aiohttp import ClientConnectorError, ClientError
 from httpx_aiohttp import AiohttpTransport
 
 from watchkeeper.providers.interface import CallFailure
@@ -63,6 +64,7 @@ class Wire:
                 "host": httpx.URL(base_url).netloc.decode("ascii"),
                 "content-type": "application/json",
                 "accept": "application/json",
+                "accept-encoding": "gzip, deflate",  # what httpx unpacks; aiohttp would offer more
                 **headers,
             }
         )
@@ -98,7 +100,7 @@ class Wire:
                 try:
                     if response.status_code != 200:
                         raise Refusal(self._refused(response, await self._body(response)))
-                    yield _events(response), response.headers
+                    yield self._events(response), response.headers
                 finally:
                     await response.aclose()
 
@@ -143,6 +145,20 @@ class Wire:
             parts.append(part)
         return b"".join(parts)
 
+    async def _events(self, response: httpx.Response) -> AsyncIterator[str]:
+        """Only a line feed ends a line: U+2028 and its like may stand raw inside a JSON text."""
+        rest, size = b"", 0
+        async for part in response.aiter_bytes():
+            size += len(part)
+            if size > _LARGEST_BODY:
+                raise Refusal(self._failure("bad_response", "the answer is larger than 64 MiB", response))
+            *lines, rest = (rest + part).split(b"\n")
+            for line in lines:
+                if line.startswith(b"data:"):
+                    yield line[5:].decode("utf-8", "replace").strip()
+        if rest.startswith(b"data:"):
+            yield rest[5:].decode("utf-8", "replace").strip()
+
     def _refusing(self) -> "_Refusing":
         return _Refusing(self._timeout_s)
 
@@ -154,7 +170,7 @@ class Wire:
         return self.failed_of(response.status_code, decoded, response.headers)
 
     def failed_of(self, status: int, decoded: Any, headers: Mapping[str, str]) -> Failed:
-        """What a refusal in the providers' error shape means."""
+        """What a refusal in the providers' error shape means; under status 200 its own words say which it is."""
         error = decoded.get("error") if isinstance(decoded, dict) else None
         error = error if isinstance(error, dict) else {"message": error if isinstance(error, str) else None}
         code, kind = str(error.get("code") or ""), str(error.get("type") or "")
@@ -166,7 +182,8 @@ class Wire:
             request_id=headers.get("x-request-id") or headers.get("request-id"),
         )
         should = {"true": True, "false": False}.get(headers.get("x-should-retry", ""))
-        param = error.get("param")
+        # A parameter that is known and has a bad value must not be dropped: it would be asked without.
+        param = error.get("param") if not code or code.startswith(("unsupported", "unknown")) else None
         return Failed(
             failure=failure,
             should_retry=should,
@@ -193,26 +210,44 @@ class _Refusing:
         return None
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
-        if isinstance(error, TimeoutError | httpx.TimeoutException):
-            what, message = "timeout", f"no whole answer within {self._timeout_s:g} s"
-        elif isinstance(error, httpx.ConnectError):
-            what, message = "connect", "cannot be connected to"
-        elif isinstance(error, httpx.TransportError | OSError):
-            what, message = "connect", f"the connection broke ({type(error).__name__})"
-        elif isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
+        # httpx-aiohttp calls a connection that was refused or cut a time-out; its cause tells. The one
+        # time-out there is, is ours.
+        cause = error.__cause__ if isinstance(error, httpx.TransportError) and error.__cause__ else error
+        if isinstance(error, httpx.InvalidURL | httpx.UnsupportedProtocol):
             what, message = "bad_request", "base_url is not a web address"
+        elif isinstance(cause, ClientConnectorError):
+            what, message = "connect", "cannot be connected to"
+        elif isinstance(cause, httpx.TransportError | ClientError):
+            what, message = "connect", f"the connection broke ({type(cause).__name__})"
+        elif isinstance(error, httpx.DecodingError):
+            what, message = "bad_response", "the answer cannot be unpacked"
+        elif isinstance(error, TimeoutError):
+            what, message = "timeout", f"no whole answer within {self._timeout_s:g} s"
+        elif isinstance(error, OSError):
+            what, message = "connect", f"the connection broke ({type(error).__name__})"
         else:
             return
         raise Refusal(Failed(failure=CallFailure(error_type=what, message=message))) from None
 
 
-async def _events(response: httpx.Response) -> AsyncIterator[str]:
-    async for line in response.aiter_lines():
-        if line.startswith("data:"):
-            yield line[5:].strip()
+# What the providers call their errors -> the status they come with where they come with one.
+_STATUS_OF = {
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "rate_limit_error": 429,
+    "rate_limit_exceeded": 429,
+    "api_error": 500,
+    "server_error": 500,
+    "overloaded_error": 529,
+}
 
 
 def _error_type(status: int, code: str, kind: str, said: str) -> str:
+    if status == 200:
+        said_status = int(code) if code.isdecimal() and len(code) == 3 else 0
+        status = said_status or _STATUS_OF.get(code) or _STATUS_OF.get(kind) or 200
     if "insufficient_quota" in (code, kind):
         return "quota_exhausted"
     if code == "context_length_exceeded" or status == 413:
@@ -221,7 +256,7 @@ def _error_type(status: int, code: str, kind: str, said: str) -> str:
         return "content_filtered"
     if code == "model_not_found" or (status == 404 and kind == "not_found_error" and "model" in said.lower()):
         return "model_not_found"
-    if 300 <= status < 400:
+    if 200 <= status < 400:
         return "bad_response"
     by_status = {
         401: "auth",

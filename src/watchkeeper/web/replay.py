@@ -9,11 +9,12 @@ from typing import Any
 
 from starlette.applications import Starlette
 from starlette.requests import Request
-from starlette.responses import JSONResponse, Response, StreamingResponse
+from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from watchkeeper.foundation.errors import Misconfigured
 from watchkeeper.providers.recorded import Faults, Recording, Recordings, read_recordings
+from watchkeeper.providers.values import mapping
 
 Latency = Callable[[Recording], float]
 """Milliseconds to wait before an answer."""
@@ -36,7 +37,7 @@ class FileRecordings:
     def __call__(self) -> Recordings:
         if (stamps := self._stamps()) != self._seen:
             try:
-                self._recordings = read_recordings(self._files)
+                self._recordings = read_recordings(self._files).after(self._recordings)
                 self._seen = stamps
             except Misconfigured:
                 pass  # half written: read again at the next request
@@ -76,11 +77,11 @@ def replay_app(recordings: Callable[[], Recordings], *, latency: Latency, faults
     """The server: POST /v1/chat/completions, GET /v1/models, GET /v1/models/{id}."""
 
     async def models(_: Request) -> Response:
-        return JSONResponse({"object": "list", "data": [_model(name) for name in recordings().models]})
+        return _json({"object": "list", "data": [_model(name) for name in recordings().models]})
 
     async def model(request: Request) -> Response:
         name = request.path_params["name"]
-        return JSONResponse(_model(name)) if name in recordings().models else _unknown_model(name)
+        return _json(_model(name)) if name in recordings().models else _unknown_model(name)
 
     async def complete(request: Request) -> Response:
         body = await request.body()
@@ -102,9 +103,9 @@ def replay_app(recordings: Callable[[], Recordings], *, latency: Latency, faults
             return _error(404, message, "recording_not_found")
         await asyncio.sleep(latency(recording) / 1000)
         if stream:
-            usage = bool((asked.get("stream_options") or {}).get("include_usage"))
+            usage = bool(mapping(asked.get("stream_options")).get("include_usage"))
             return StreamingResponse(_events(recording, usage), media_type="text/event-stream")
-        return JSONResponse(_completion(recording))
+        return _json(_completion(recording))
 
     return Starlette(
         routes=[
@@ -138,7 +139,12 @@ def _unknown_model(name: str) -> Response:
 
 def _error(status: int, message: str, code: str) -> Response:
     kind = "server_error" if status >= 500 else "invalid_request_error"
-    return JSONResponse({"error": {"message": message, "type": kind, "param": None, "code": code}}, status_code=status)
+    return _json({"error": {"message": message, "type": kind, "param": None, "code": code}}, status)
+
+
+def _json(value: Any, status: int = 200) -> Response:
+    # In ASCII: half of a surrogate pair in a recording or a question has no UTF-8.
+    return Response(json.dumps(value), status_code=status, media_type="application/json")
 
 
 def _usage(recording: Recording) -> dict[str, Any] | None:
@@ -152,8 +158,13 @@ def _head(recording: Recording, kind: str) -> dict[str, Any]:
 
 
 def _completion(recording: Recording) -> dict[str, Any]:
-    message = {"role": "assistant", "content": recording.response}
-    choice = {"index": 0, "message": message, "finish_reason": recording.finish_reason or "stop"}
+    message = {"role": "assistant", "content": recording.response, "refusal": None}
+    choice = {
+        "index": 0,
+        "message": message,
+        "logprobs": None,
+        "finish_reason": recording.finish_reason or "stop",
+    }
     answer = {**_head(recording, "chat.completion"), "choices": [choice]}
     usage = _usage(recording)
     return answer if usage is None else {**answer, "usage": usage}
@@ -162,8 +173,8 @@ def _completion(recording: Recording) -> dict[str, Any]:
 def _events(recording: Recording, include_usage: bool) -> Iterator[str]:
     head = _head(recording, "chat.completion.chunk")
     pieces = [recording.response[i : i + 40] for i in range(0, len(recording.response), 40)]
-    for piece in pieces:
-        yield _event({**head, "choices": [{"index": 0, "delta": {"content": piece}, "finish_reason": None}]})
+    for delta in ({"role": "assistant", "content": ""}, *({"content": piece} for piece in pieces)):
+        yield _event({**head, "choices": [{"index": 0, "delta": delta, "finish_reason": None}]})
     finish = recording.finish_reason or "stop"
     yield _event({**head, "choices": [{"index": 0, "delta": {}, "finish_reason": finish}]})
     if include_usage:
