@@ -1,8 +1,9 @@
 """Rows of `stats compare`: JSON lines into pairs, grouped; the first bad line is named."""
 
+import json
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,23 +56,59 @@ def rows_of(file: Path) -> Iterator[tuple[int, dict[str, Any]]]:
                 try:
                     row = loads(line)
                 except (ValueError, RecursionError):
-                    raise Rejected(f"{file}:{number}: row: not JSON (a missing score is null, never NaN)") from None
+                    raise Rejected(f"{file}:{number}: row: {_not_json(line)}") from None
                 if not isinstance(row, dict):
                     raise Rejected(f'{file}:{number}: row: must be a JSON object, {{"case": …}}')
+                # Every key brings one colon; only where there are more is it worth a second look.
+                if line.count(b":") > len(row) and (twice := _key_that_comes_twice(line)) is not None:
+                    raise Rejected(f"{file}:{number}: {twice}: comes twice in this row")
                 yield number, row
     except OSError as error:
         raise Misconfigured(f"{file}: cannot be read: {error.strerror}") from None
+
+
+def _not_json(line: bytes) -> str:
+    if line.startswith(b"\x1f\x8b"):
+        return "this file is compressed; pass it on as text: gzip -dc FILE | watchkeeper stats compare -"
+    return "not JSON (a missing score is null, never NaN)"
+
+
+def _key_that_comes_twice(line: bytes) -> str | None:
+    """The first key of the row (or of an object inside) that is there twice."""
+    found: list[str] = []
+
+    def look(pairs: list[tuple[str, Any]]) -> None:
+        seen: set[str] = set()
+        for key, _ in pairs:
+            if key in seen:
+                found.append(key)
+            seen.add(key)
+
+    # Numbers as text: their values are looked at elsewhere.
+    with suppress(RecursionError):
+        json.loads(line, object_pairs_hook=look, parse_int=str, parse_float=str)
+    return found[0] if found else None
 
 
 def _json_reader() -> Callable[[bytes], Any]:
     try:
         import orjson
     except ImportError:
-        import json
-
-        return json.loads
+        return _strict_json
     reader: Callable[[bytes], Any] = orjson.loads
     return reader
+
+
+def _strict_json(line: bytes) -> Any:
+    """What orjson reads: no NaN, no Infinity, no text that cannot be printed."""
+
+    def refuse(word: str) -> Any:
+        raise ValueError(word)
+
+    row = json.loads(line.decode("utf-8"), parse_constant=refuse)
+    if b"\\u" in line:
+        json.dumps(row, ensure_ascii=False).encode("utf-8")
+    return row
 
 
 def _take(row: dict[str, Any], groups: dict[str, _Attempts]) -> None:

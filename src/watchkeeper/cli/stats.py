@@ -69,15 +69,21 @@ def _print_table(compared: "dict[str, Comparison]") -> None:
             difference = f"{c.difference:+.3f} ({c.interval[0]:+.3f} to {c.interval[1]:+.3f})"
         cells: list[Any] = [str(c.cases), _number(c.baseline_mean, ".3f"), _number(c.candidate_mean, ".3f"), difference]
         verdict = f"[bold {colours[c.verdict]}]{c.verdict}[/]"
-        table.add_row(escape(name), *cells, _number(c.p_value, ".2g"), verdict)
+        table.add_row(escape(_shown(name)), *cells, _number(c.p_value, ".2g"), verdict)
     console = Console(soft_wrap=False)
     console.print(table)
     for name, c in compared.items():
-        console.print(escape(f"{name}: {c.reason}"), highlight=False, soft_wrap=True)
+        console.print(escape(f"{_shown(name)}: {c.reason}"), highlight=False, soft_wrap=True)
         if c.detectable is not None:
-            seen = f"{name}: {c.cases} cases find a loss of {100 * c.detectable:.1f} points with 80 %"
+            find = "1 case finds" if c.cases == 1 else f"{c.cases} cases find"
+            seen = f"{_shown(name)}: {find} a loss of {100 * c.detectable:.1f} points with 80 %"
             changed = f"; {c.lost} lost, {c.gained} gained" if c.method == "binary" else "; graded or repeated scores"
             console.print(escape(seen + changed), highlight=False, soft_wrap=True)
+
+
+def _shown(name: str) -> str:
+    """A group's name on one line, whatever is in it."""
+    return name if name.isprintable() else ascii(name)[1:-1]
 
 
 def _number(value: float | None, form: str) -> str:

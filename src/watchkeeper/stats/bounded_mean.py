@@ -32,6 +32,9 @@ _NEGLIGIBLE = 34.0
 
 _LARGEST_BLOCK = 2_000_000
 
+_CHEAPER_TO_MULTIPLY = 8
+"""A complex logarithm takes as long as about so many multiplications."""
+
 
 def share_reaching(values: _Floats, at: float, *, largest: float = 1.0) -> float:
     """The p of the hypothesis "the true mean is at least `at`".
@@ -130,10 +133,10 @@ def _characteristic(slopes: _Floats, counts: _Floats, u: _Floats) -> NDArray[np.
     if slopes.size * u.size > _LARGEST_BLOCK:
         half = slopes.size // 2
         return _characteristic(slopes[:half], counts[:half], u) * _characteristic(slopes[half:], counts[half:], u)
-    factors = 1 - 1j * np.outer(u, slopes)
-    if counts.max() == 1:
-        return np.asarray(1 / np.multiply.reduce(factors, axis=1))
-    return np.asarray(np.exp(-(np.log(factors) @ counts)))
+    if counts.sum() <= _CHEAPER_TO_MULTIPLY * slopes.size:
+        factors = 1 - 1j * np.outer(np.repeat(slopes, counts.astype(np.int64)), u)
+        return np.asarray(1 / np.multiply.reduce(factors, axis=0))
+    return np.asarray(np.exp(-(counts @ np.log(1 - 1j * np.outer(slopes, u)))))
 
 
 def _saddle(weights: _Floats, counts: _Floats) -> float:

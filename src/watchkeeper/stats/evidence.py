@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.stats import bounded_mean, exact_pairs, tango
+from watchkeeper.stats.planning import cases_to_pass
 
 ALPHA = 0.05
 """One-sided error rate of a pass and of a regression."""
@@ -45,9 +46,13 @@ class BinaryEvidence:
         changed = (self.lost + self.gained) / self.cases
         return math.sqrt(max(0.0, changed - self.difference**2))
 
-    def interval(self, outside: float) -> tuple[float, float]:
-        """Tango's interval, leaving out `outside` (0.05 or 0.025) at each end."""
-        return tango.interval(self.lost, self.gained, self.cases, _Z[outside])
+    def low(self, outside: float) -> float:
+        """The low end of Tango's interval, leaving out `outside` (0.05 or 0.025)."""
+        return tango.lower_bound(self.lost, self.gained, self.cases, _Z[outside])
+
+    def high(self, outside: float) -> float:
+        """The high end, likewise."""
+        return -tango.lower_bound(self.gained, self.lost, self.cases, _Z[outside])
 
     def p_worse(self) -> float:
         """One-sided p against "losses and gains are as likely, or gains more"."""
@@ -58,10 +63,18 @@ class BinaryEvidence:
         return exact_pairs.p_more_lost(self.gained, self.lost, self.cases)
 
     def passes(self, margin: float) -> bool:
-        """Whether a loss of `margin` is excluded with 95 %."""
+        """Whether a loss of `margin` is excluded with 95 %.
+
+        With fewer cases than `cases_to_pass` only a gain that is itself shown passes. The level would hold
+        without it, but one case gained by luck would make a pass of a handful.
+        """
         reached = tango.score(self.lost, self.gained, self.cases, -margin)
-        # The critical value of many cases takes a while, and decides only in a narrow range.
-        return reached > exact_pairs.Z_ONE_SIDED and reached >= exact_pairs.critical_score(self.cases, margin)
+        if reached <= exact_pairs.Z_ONE_SIDED:
+            return False
+        if self.cases < cases_to_pass(margin) and self.p_better() > ALPHA:
+            return False
+        # Last, for the critical value of many cases takes a while.
+        return reached >= exact_pairs.critical_score(self.cases, margin)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,10 +97,13 @@ class GradedEvidence:
         """Standard deviation of one case's difference; None for a single case."""
         return float(self.differences.std(ddof=1)) if self.differences.size > 1 else None
 
-    def interval(self, outside: float) -> tuple[float, float]:
-        """Gaffke's interval, leaving out at most `outside` at each end."""
-        low = -bounded_mean.upper_bound(-self.differences, outside)
-        return low, bounded_mean.upper_bound(self.differences, outside)
+    def low(self, outside: float) -> float:
+        """The low end of Gaffke's interval, leaving out at most `outside`."""
+        return -bounded_mean.upper_bound(-self.differences, outside)
+
+    def high(self, outside: float) -> float:
+        """The high end, likewise."""
+        return bounded_mean.upper_bound(self.differences, outside)
 
     def p_worse(self) -> float:
         """One-sided p against "the mean difference is 0 or a gain"."""

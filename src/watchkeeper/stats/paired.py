@@ -13,7 +13,7 @@ import numpy as np
 
 from watchkeeper.stats.evidence import ALPHA, BinaryEvidence, Evidence, GradedEvidence
 from watchkeeper.stats.families import holm
-from watchkeeper.stats.planning import cases_for, cases_to_pass, check_margin, loss_found
+from watchkeeper.stats.planning import cases_for, cases_for_family, cases_to_pass, check_margin, loss_found
 from watchkeeper.stats.reasons import reason_of, reason_of_family
 
 Verdict = Literal["pass", "regressed", "inconclusive"]
@@ -162,8 +162,8 @@ def compare(pairs: Sequence[CasePair], *, margin: float = 0.05) -> Comparison:
     decided = replace(
         undecided,
         difference=candidate_mean - baseline_mean,
-        interval=(worst.interval(0.025)[0], best.interval(0.025)[1]),
-        decision_interval=(worst.interval(0.05)[0], best.interval(0.05)[1]),
+        interval=(worst.low(0.025), best.high(0.025)),
+        decision_interval=(worst.low(0.05), best.high(0.05)),
         p_value=p_worse,
         p_better=p_better,
         p_two_sided=min(1.0, 2 * min(p_worse, p_better)),
@@ -193,8 +193,11 @@ def decide_family(comparisons: Sequence[Comparison]) -> list[Comparison]:
         if comparison.p_value is None:
             decided.append(comparison)
         elif comparison.verdict == "regressed" and p > ALPHA:
-            reason = reason_of_family(comparison, p, len(comparisons))
-            decided.append(replace(comparison, p_adjusted=p, verdict="inconclusive", reason=reason))
+            more = max(1, cases_for_family(comparison.cases, comparison.p_value, p) - comparison.cases)
+            weaker = replace(
+                comparison, p_adjusted=p, verdict="inconclusive", more_cases=more, more_cases_verdict="regressed"
+            )
+            decided.append(replace(weaker, reason=reason_of_family(weaker, len(comparisons))))
         else:
             decided.append(replace(comparison, p_adjusted=p))
     return decided

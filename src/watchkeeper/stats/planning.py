@@ -4,6 +4,7 @@ All losses are shares (0.05 is five points). "Found" is: called regressed, one-s
 """
 
 import math
+from statistics import NormalDist
 
 ALPHA = 0.05
 Z_ALPHA = 1.6448536269514722
@@ -38,8 +39,8 @@ def detectable_loss(cases: int, changed: float) -> float:
 def cases_to_pass(margin: float) -> int:
     """The fewest cases that can pass at a margin when nothing at all changed.
 
-    With fewer, a candidate whose true loss is the margin shows no loss in more than 5 % of runs; only a
-    clear gain passes then.
+    With fewer, a candidate whose true loss is the margin shows no loss in more than 5 % of runs; of
+    pass/fail scores only a significant gain passes then.
 
     Args:
         margin: The accepted loss, in (0, 1].
@@ -110,6 +111,22 @@ def cases_for(distance: float, spread: float, *, unseen: float | None) -> int | 
         middle = (low + high) // 2
         low, high = (low, middle) if _distance_needed(middle, spread, unseen) <= distance else (middle, high)
     return high
+
+
+def cases_for_family(cases: int, p: float, p_adjusted: float) -> int:
+    """How many cases make a regression significant among several scorers, with 80 %, if it goes on like this.
+
+    Args:
+        cases: Cases it was seen in.
+        p: Its own p, in (0, 0.5).
+        p_adjusted: Its p within the family, at least p.
+
+    Returns:
+        Number of cases; the normal value of p grows with the square root of their number.
+    """
+    normal = NormalDist()
+    wanted = Z_POWER - normal.inv_cdf(ALPHA * p / p_adjusted)
+    return math.ceil(cases * (wanted / -normal.inv_cdf(p)) ** 2)
 
 
 def _distance_needed(cases: int, spread: float, unseen: float) -> float:

@@ -35,11 +35,11 @@ def reason_of(comparison: "Comparison", *, only_missing: bool = False) -> str:
     return _undecided(comparison, low, high, accepted, only_missing=only_missing)
 
 
-def reason_of_family(comparison: "Comparison", p_adjusted: float, scorers: int) -> str:
+def reason_of_family(comparison: "Comparison", scorers: int) -> str:
     """Why a regression on its own is none among several primary scorers."""
     return (
         f"worse on its own (p = {_p(comparison.p_value or 0.0)}), but not among {scorers} primary scorers "
-        f"(Holm-adjusted p = {_p(p_adjusted)}, above 0.05)"
+        f"(Holm-adjusted p = {_p(comparison.p_adjusted or 0.0)}, above 0.05){_more(comparison)}"
     )
 
 
@@ -50,7 +50,7 @@ def _undecided(comparison: "Comparison", low: float, high: float, accepted: str,
         gained = f"{_points(high)} gained" if high > 0 else f"{_points(-high)} lost"
         return (
             f"{attempts} could overturn it: between {_points(-low)} points lost and {gained}, "
-            "depending on what they would have been"
+            f"depending on what they would have been{_more(comparison) or '; more cases would not decide, these would'}"
         )
     fewest = cases_to_pass(comparison.margin)
     if comparison.cases < fewest:
@@ -63,10 +63,16 @@ def _undecided(comparison: "Comparison", low: float, high: float, accepted: str,
         )
     if missing:
         reason += f"; with {attempts}"
-    if comparison.more_cases is not None:
-        more = f"{comparison.more_cases} more {'case' if comparison.more_cases == 1 else 'cases'} like these"
-        reason += f"; about {more} would decide ({comparison.more_cases_verdict})"
-    return reason
+        if comparison.more_cases is None:
+            reason += "; more cases would not decide while as large a share is missing"
+    return reason + _more(comparison)
+
+
+def _more(comparison: "Comparison") -> str:
+    if comparison.more_cases is None:
+        return ""
+    more = f"{comparison.more_cases} more {'case' if comparison.more_cases == 1 else 'cases'} like these"
+    return f"; about {more} would decide ({comparison.more_cases_verdict})"
 
 
 def _at_most(low: float) -> str:

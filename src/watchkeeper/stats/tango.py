@@ -50,10 +50,11 @@ def interval(lost: int, gained: int, cases: int, z: float) -> tuple[float, float
         (low, high), shares in [-1, 1], low < high: never of width zero.
     """
     # Mirroring one bound keeps the interval of swapped sides the exact mirror image.
-    return _lower(lost, gained, cases, z), -_lower(gained, lost, cases, z)
+    return lower_bound(lost, gained, cases, z), -lower_bound(gained, lost, cases, z)
 
 
-def _lower(lost: int, gained: int, cases: int, z: float) -> float:
+def lower_bound(lost: int, gained: int, cases: int, z: float) -> float:
+    """The low end of `interval`; the high end is minus that of the swapped sides."""
     low, high = -1.0, (gained - lost) / cases
     for _ in range(_STEPS):
         middle = (low + high) / 2

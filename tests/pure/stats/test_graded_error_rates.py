@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from watchkeeper.stats.evidence import GradedEvidence
+from watchkeeper.stats.evidence import BinaryEvidence, GradedEvidence
+from watchkeeper.stats.paired import CasePair, compare
 
 RUNS = 400
 MARGIN = 0.05
@@ -60,12 +61,37 @@ def test_both_wrong_verdicts_stay_at_five_percent(shape, cases):
         unchanged = GradedEvidence(differences=shape(rng, cases, 0.0))
         regressed += unchanged.p_worse() <= 0.05
         if run % 4 == 0:
-            low, high = unchanged.interval(0.025)
-            covered += low <= 0 <= high
+            covered += unchanged.low(0.025) <= 0 <= unchanged.high(0.025)
     # Two standard errors of a rate of 0.05 in 400 runs are 0.022; measured rates are at most 0.038.
     assert passed / RUNS <= 0.06
     assert regressed / RUNS <= 0.06
     assert covered / (RUNS / 4) >= 0.93
+
+
+@pytest.mark.parametrize("cases", [20, 50])
+def test_repeats_of_pass_or_fail_are_compared_by_case(cases):
+    """Through `compare`: nothing lost on average, but each case moved for itself and has five attempts a side."""
+    rng = np.random.default_rng(cases)
+    regressed = pooled = passed = 0
+    for _ in range(RUNS):
+        base = rng.uniform(0.35, 0.65, cases)
+        moved = base + rng.choice([-0.35, 0.35], cases)
+        before, after = rng.binomial(1, base[:, None], (cases, 5)), rng.binomial(1, moved[:, None], (cases, 5))
+        regressed += verdict(before, after) == "regressed"
+        lost, gained = int((before > after).sum()), int((before < after).sum())
+        pooled += BinaryEvidence(lost=lost, gained=gained, cases=5 * cases).p_worse() <= 0.05
+        # The same cases, of which a share has lost all it had: the true loss is the margin.
+        whole = np.ones((cases, 5), dtype=np.int64)
+        passed += verdict(whole, np.where(rng.random((cases, 1)) < MARGIN, 0, whole)) == "pass"
+    assert regressed / RUNS <= 0.06
+    assert passed / RUNS <= 0.06
+    assert pooled / RUNS > 0.10  # what counting the repeats apart would do
+
+
+def verdict(before: NDArray[np.int64], after: NDArray[np.int64]) -> str:
+    sides = zip(before.tolist(), after.tolist(), strict=True)
+    pairs = [CasePair(case=str(i), baseline=tuple(b), candidate=tuple(a)) for i, (b, a) in enumerate(sides)]
+    return compare(pairs, margin=MARGIN).verdict
 
 
 @pytest.mark.parametrize(("cases", "loss"), [(20, 0.3), (50, 0.2), (200, 0.1)])
