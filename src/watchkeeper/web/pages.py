@@ -95,7 +95,7 @@ def run(request: Request, run_id: str, suite: str | None = None, start: int = 0)
     suites = verdict.document["suites"]
     shown = next((s for s in suites if s["suite"] == suite), suites[0] if suites else None)
     rows = _case_rows(shown, regression.attempts_of_verdict(app.store, verdict.id)) if shown else []
-    start = max(0, start)
+    start = max(0, min(start, (len(rows) - 1) // _CASES_PER_PAGE * _CASES_PER_PAGE))
     return page(
         "run.html",
         title=f"{verdict.baseline} → {verdict.candidate}",

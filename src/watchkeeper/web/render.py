@@ -1,6 +1,8 @@
 """Templates with everything escaped; Markdown without raw HTML."""
 
 import json
+import re
+import unicodedata
 from datetime import datetime
 from functools import lru_cache
 from pathlib import Path
@@ -21,6 +23,7 @@ def _environment() -> jinja2.Environment:
         undefined=jinja2.StrictUndefined,
         trim_blocks=True,
         lstrip_blocks=True,
+        finalize=_finalized,
     )
     environment.filters["time"] = _time
     environment.filters["mean"] = lambda value: "–" if value is None else f"{value:.3f}"
@@ -28,6 +31,7 @@ def _environment() -> jinja2.Environment:
     environment.filters["pretty"] = lambda value: json.dumps(value, ensure_ascii=False, indent=2, default=str)
     environment.filters["visible"] = visible
     environment.filters["inline"] = inline_html
+    environment.filters["own_page"] = own_page
     return environment
 
 
@@ -38,19 +42,33 @@ def page(template: str, **context: Any) -> str:
 
 def markdown_html(text: str) -> Markup:
     """Markdown as HTML; HTML in it is shown, not run, and only web links become links."""
-    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(text))
+    return Markup(MarkdownIt("commonmark", {"html": False}).enable("table").render(visible(text)))
 
 
 def inline_html(text: str) -> Markup:
     """One line of Markdown as HTML, e.g. a first move with its command in backticks."""
-    return Markup(MarkdownIt("commonmark", {"html": False}).renderInline(text))
+    return Markup(MarkdownIt("commonmark", {"html": False}).renderInline(visible(text)))
+
+
+def own_page(path: str) -> str:
+    """The path of a page of this installation; anything else leads to the overview instead."""
+    return path if re.fullmatch(r"/(?![/\\])[!-~]*", path) else "/"
 
 
 def visible(text: str | None) -> str:
     """Text of a model with the characters that would hide or reorder it made visible."""
     if text is None:
         return "(no answer)"
-    return "".join(c if c in "\n\t" or c.isprintable() else f"\\u{ord(c):04x}" for c in text)
+    return "".join(c if _shows(c) else f"\\u{ord(c):04x}" for c in text)
+
+
+def _shows(c: str) -> bool:
+    return c in "\n\t" or c.isprintable() or unicodedata.category(c) == "Zs"  # a space of any width
+
+
+def _finalized(value: Any) -> Any:
+    """Every text of every page is made visible, not only where a template remembers to."""
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _time(at: datetime | None) -> str:

@@ -1,10 +1,12 @@
 """The web process: pages an alert links to, the ingest API, health. On loopback unless told otherwise."""
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import HTMLResponse, JSONResponse
+from starlette.exceptions import HTTPException
 
 from watchkeeper.app import App
 from watchkeeper.foundation.errors import NotFound, WatchkeeperError
@@ -38,17 +40,35 @@ def make_server(app: App) -> FastAPI:
         status = 404 if isinstance(error, NotFound) else 503 if error.exit_code == 4 else 422
         return _problem(request, status, type(error).__name__, str(error))
 
-    @server.exception_handler(404)
-    async def _unknown(request: Request, _: Exception) -> Response:
-        return _problem(request, 404, "NotFound", f"there is no page {request.url.path}")
+    @server.exception_handler(HTTPException)
+    async def _unknown(request: Request, error: HTTPException) -> Response:
+        if error.status_code == 404:
+            return _problem(request, 404, "NotFound", f"there is no page {request.url.path}")
+        return _problem(request, error.status_code, "NotAllowed", f"{request.method}: {error.detail}", error.headers)
+
+    @server.exception_handler(RequestValidationError)
+    async def _unreadable(request: Request, error: RequestValidationError) -> Response:
+        first = error.errors()[0]
+        field = ".".join(str(part) for part in first["loc"][1:])
+        return _problem(request, 422, "Invalid", f"{field}: {first['msg']}", field=field)
 
     return server
 
 
-def _problem(request: Request, status: int, code: str, message: str) -> Response:
+def _problem(
+    request: Request,
+    status: int,
+    code: str,
+    message: str,
+    headers: Mapping[str, str] | None = None,
+    *,
+    field: str | None = None,
+) -> Response:
     if request.url.path.startswith(("/api", "/v1")):
-        return JSONResponse({"error": {"code": code, "message": message, "field": None}}, status_code=status)
-    return HTMLResponse(page("problem.html", title="Not here", status=status, message=message), status_code=status)
+        body = {"error": {"code": code, "message": message, "field": field}}
+        return JSONResponse(body, status_code=status, headers=headers)
+    text = page("problem.html", title="Not here", status=status, message=message)
+    return HTMLResponse(text, status_code=status, headers=dict(headers or {}))
 
 
 STYLE = Path(__file__).parent / "static" / "style.css"
