@@ -4,7 +4,7 @@ Ideal = calls x latency / concurrency. A run asks every case of both models, sto
 with an exact scorer, compares and stores the verdict. With `--fault` the calls go through `watchkeeper replay`
 and the ideal gains the timeout.
 
-    .venv/bin/python benchmarks/regression_run.py [--cases 1000] [--repeat 3]
+    .venv/bin/python benchmarks/regression_run.py [--cases 1000] [--repeat 5]
     .venv/bin/python benchmarks/regression_run.py --faults
 """
 
@@ -38,7 +38,7 @@ GOAL = 1.3
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--cases", type=int, default=1000, help="calls in all: half on each model")
-    parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--repeat", type=int, default=5)
     parser.add_argument("--faults", action="store_true")
     options = parser.parse_args()
     if options.faults:

@@ -44,10 +44,14 @@ def migrate(url: str) -> None:
 
 
 def current_revision(url: str) -> str | None:
-    """The schema revision of the store, or None when it is empty."""
+    """The schema revision of the store, or None when it is empty.
+
+    Raises:
+        StoreFailed: If the store cannot be reached.
+    """
     engine = sa.create_engine(url, hide_parameters=True)
     try:
-        with engine.connect() as connection:
+        with translated_errors(url), engine.connect() as connection:
             return MigrationContext.configure(connection).get_current_revision()
     finally:
         engine.dispose()

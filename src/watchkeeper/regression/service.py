@@ -1,7 +1,9 @@
 """Load, ask, decide, save: a whole check from suites to a stored verdict."""
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+import gc
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -19,6 +21,7 @@ from watchkeeper.regression.report import Side, SuiteOutcome, as_document, decid
 from watchkeeper.regression.runner import Asking, ProviderFailed, RunProgress, ask_all
 from watchkeeper.regression.store import StoredRun, StoredVerdict
 from watchkeeper.regression.suite import Suite, identity, messages_of
+from watchkeeper.stats.paired import prepare
 
 OnProgress = Callable[[Sequence[RunProgress]], None]
 
@@ -89,7 +92,10 @@ async def check(
             for each in comparing:
                 for side, target in (("baseline", each.baseline), ("candidate", each.candidate)):
                     claimed.append(_claim(session, target, side, fresh=fresh, clock=clock, taken=claimed))
-        await _ask(opened, claimed, chats, providers, clock, on_progress)
+        preparing = asyncio.create_task(asyncio.to_thread(_prepare, comparing))
+        with _calm_collector():
+            await _ask(opened, claimed, chats, providers, clock, on_progress)
+        await preparing
     finally:
         _release(opened, claimed, clock)
         await asyncio.gather(*(chat.aclose() for chat in chats.values()))
@@ -263,6 +269,27 @@ async def _ask(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+
+
+def _prepare(comparing: Sequence[Comparing]) -> None:
+    """While the answers come: what the verdict will need."""
+    for each in comparing:
+        suite = each.candidate.suite
+        for scorer in suite.scorers:
+            prepare(len(suite.cases), scorer.margin)
+
+
+@contextmanager
+def _calm_collector() -> Iterator[None]:
+    """Keeps the garbage collector from walking all that was there before, again and again, between answers."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(50_000, *thresholds[1:])
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _release(opened: Store, runs: Sequence[_Run], clock: Clock) -> None:

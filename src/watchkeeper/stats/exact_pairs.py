@@ -111,10 +111,18 @@ def _changed_cases(cases: int) -> _Floats:
 
 
 def _binomial(k: _Ints, n: int, share: _Floats) -> _Floats:
-    from scipy.special import gammaln, xlogy
+    from scipy.special import xlogy
 
-    ways = gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1)
-    return np.asarray(np.exp(ways + xlogy(k, share) + xlogy(n - k, 1 - share)))
+    return np.asarray(np.exp(_log_ways(n)[k] + xlogy(k, share) + xlogy(n - k, 1 - share)))
+
+
+@lru_cache(maxsize=32)
+def _log_ways(n: int) -> _Floats:
+    """The logarithm of n over k, for k = 0..n."""
+    from scipy.special import gammaln
+
+    k = np.arange(n + 1)
+    return np.asarray(gammaln(n + 1) - gammaln(k + 1) - gammaln(n - k + 1))
 
 
 def _most_lost(cases: int, margin: float, z: float) -> _Ints:
@@ -144,14 +152,20 @@ def _size(most_lost: _Ints, cases: int, margin: float) -> float:
     """The largest probability of a pass when the true loss is exactly the margin."""
     from scipy.special import bdtr
 
-    gained = np.arange(cases + 1)
     points = 48 + 2 * math.isqrt(cases)
     gain_rates = (1 - margin) / 2 * np.sin(np.linspace(0.0, math.pi / 2, points)) ** 2
     largest = 0.0
     for gain_rate in gain_rates:
-        weight = _binomial(gained, cases, np.asarray(gain_rate))
-        use = (most_lost >= 0) & (weight > 1e-14)
+        gained = _likely(cases, float(gain_rate))
+        gained = gained[most_lost[gained] >= 0]
         loss_rate = min(1.0, (gain_rate + margin) / (1 - gain_rate))
-        passing = weight[use] * bdtr(most_lost[use].astype(np.float64), cases - gained[use], loss_rate)
+        within = bdtr(most_lost[gained].astype(np.float64), cases - gained, loss_rate)
+        passing = _binomial(gained, cases, np.asarray(gain_rate)) * within
         largest = max(largest, float(passing.sum()))
     return largest
+
+
+def _likely(n: int, share: float) -> _Ints:
+    """The outcomes of Binomial(n, share) but for tails of less than 1e-14."""
+    reach = 9 * math.sqrt(n * share * (1 - share)) + 25
+    return np.arange(max(0, int(n * share - reach)), min(n, int(n * share + reach)) + 1)

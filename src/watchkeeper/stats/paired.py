@@ -12,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 
 from watchkeeper.stats.evidence import ALPHA, BinaryEvidence, Evidence, GradedEvidence
+from watchkeeper.stats.exact_pairs import critical_score
 from watchkeeper.stats.families import holm
 from watchkeeper.stats.planning import cases_for, cases_for_family, cases_to_pass, check_margin, loss_found
 from watchkeeper.stats.reasons import reason_of, reason_of_family
@@ -173,6 +174,15 @@ def compare(pairs: Sequence[CasePair], *, margin: float = 0.05) -> Comparison:
     )
     overturned = verdict == "inconclusive" and worst is not best and _decides(compared, margin)
     return replace(decided, reason=reason_of(decided, only_missing=overturned))
+
+
+def prepare(cases: int, margin: float) -> None:
+    """Reckon ahead what a pass/fail comparison of that many cases needs: up to a second for thousands.
+
+    It is remembered in this process, so that the verdict comes at once when the last answer is there.
+    """
+    if cases:
+        critical_score(cases, margin)
 
 
 def decide_family(comparisons: Sequence[Comparison]) -> list[Comparison]:
