@@ -1,10 +1,12 @@
 """A request as rows of its tables, and back; no database here."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from hashlib import sha256
+from collections.abc import Callable, Mapping, Sequence
+from datetime import datetime
 from typing import Any
 
+from watchkeeper.observability.packing import Texts
+from watchkeeper.observability.pieces import keep_message, message_at
 from watchkeeper.observability.request import (
     Call,
     Feedback,
@@ -18,98 +20,147 @@ from watchkeeper.observability.request import (
     totals,
 )
 
-CHILDREN = ("calls", "retrievals", "tool_calls", "feedback")
 Key = tuple[str, str]
 """Trace id and root span id of a request."""
 Row = Mapping[Any, Any]
 Children = Mapping[str, Mapping[Key, Sequence[Row]]]
 """Table name -> request -> its rows in order."""
 
-_PLAIN = (
-    "trace_id", "span_id", "started_at", "route", "source", "segment", "session_id", "job_id", "environment",
-    "release", "error_type", "ttft_ms", "latency_ms",
-)  # fmt: skip
-_PLAIN_CALL = (
-    "span_id", "provider", "model_requested", "model_served", "system_fingerprint", "finish_reason", "ttft_ms",
-    "latency_ms", "error_type", "cost_nano_usd",
-)  # fmt: skip
+_TOKENS = ("tokens_input", "tokens_output", "tokens_cache_read", "tokens_cache_write", "tokens_reasoning")
+_PLACE = ("trace_id", "request_span_id", "place", "more")
+COLUMNS: Mapping[str, tuple[str, ...]] = {
+    "requests": (
+        "trace_id", "span_id", "started_at", "route", "source", "segment", "session_id", "job_id", "environment",
+        "release", "error_type", "ttft_ms", "latency_ms", "prompt_id", "prompt_version", "experiment", "variant",
+        "input_hash", "response_hash", "calls", "unpriced", *_TOKENS, "cost_nano_usd", "retrieval_missed",
+        "attributes"),
+    "calls": (
+        *_PLACE, "span_id", "provider", "model_requested", "model_served", "system_fingerprint", "finish_reason",
+        "ttft_ms", "latency_ms", "error_type", "cost_nano_usd", *_TOKENS, "params", "message_hashes",
+        "response_hash", "flags", "price_id"),
+    "retrievals": (*_PLACE, "span_id", "documents"),
+    "tool_calls": (*_PLACE, "span_id", "name", "arguments", "result_hash", "error_type"),
+    "feedback": (*_PLACE, "kind", "value", "comment", "at"),
+}  # fmt: skip
+"""Table -> its columns in the order of `Batch`'s rows."""
+
+CHILDREN = ("calls", "retrievals", "tool_calls", "feedback")
+_PLAIN = COLUMNS["requests"][:13]
+_PLAIN_CALL = COLUMNS["calls"][4:14]
 
 
 class Batch:
-    """Rows that are to be written together; each text once."""
+    """Rows that are to be written together, as plain tuples; each text once.
 
-    def __init__(self) -> None:
-        self.requests: list[dict[str, Any]] = []
-        self.children: dict[str, list[dict[str, Any]]] = {name: [] for name in CHILDREN}
-        self.texts: dict[str, str] = {}
+    Args:
+        texts: Gives texts their keys.
+        time: A time as the engine takes it.
+        prices: (trace id, span id) of a call -> the price its cost was reckoned with.
+    """
+
+    def __init__(
+        self, texts: Texts, time: Callable[[datetime], Any], prices: Mapping[Key, str | None] | None = None
+    ) -> None:
+        self.texts, self.time, self.prices = texts, time, prices or {}
+        self.rows: dict[str, list[tuple[Any, ...]]] = {name: [] for name in COLUMNS}
 
     def add(self, r: Request) -> None:
         """Add one request with its spans and texts."""
-        sums = totals(r.calls)
-        self.requests.append(
-            {
-                **{name: getattr(r, name) for name in _PLAIN},
-                "prompt_id": r.prompt.id if r.prompt else None,
-                "prompt_version": r.prompt.version if r.prompt else None,
-                "experiment": r.variant.experiment if r.variant else None,
-                "variant": r.variant.name if r.variant else None,
-                "input_hash": self._text(r.input),
-                "response_hash": self._text(r.response),
-                "calls": sums.calls,
-                "unpriced": sums.unpriced,
-                **_token_columns(sums.tokens),
-                "cost_nano_usd": sums.cost_nano_usd,
-                "retrieval_missed": retrieval_missed(r.retrievals),
-                "attributes": dict(r.attributes),
-            }
+        keep = self.texts.keep
+        if len(r.calls) == 1:
+            only = r.calls[0]
+            tokens, cost, unpriced = only.tokens, only.cost_nano_usd, int(only.cost_nano_usd is None)
+        else:
+            sums = totals(r.calls)
+            tokens, cost, unpriced = sums.tokens, sums.cost_nano_usd, sums.unpriced
+        prompt, variant = r.prompt, r.variant
+        self.rows["requests"].append(
+            (
+                r.trace_id,
+                r.span_id,
+                self.time(r.started_at),
+                r.route,
+                r.source,
+                r.segment,
+                r.session_id,
+                r.job_id,
+                r.environment,
+                r.release,
+                r.error_type,
+                r.ttft_ms,
+                r.latency_ms,
+                prompt.id if prompt else None,
+                prompt.version if prompt else None,
+                variant.experiment if variant else None,
+                variant.name if variant else None,
+                None if r.input is None else keep(r.input),
+                None if r.response is None else keep(r.response),
+                len(r.calls),
+                unpriced,
+                tokens.input,
+                tokens.output,
+                tokens.cache_read,
+                tokens.cache_write,
+                tokens.reasoning,
+                cost,
+                retrieval_missed(r.retrievals),
+                _json(r.attributes),
+            )
         )
-        for table, spans, columns in self._kinds(r):
-            for place, span in enumerate(spans):
-                of = {"trace_id": r.trace_id, "request_span_id": r.span_id, "place": place, "more": dict(span.more)}
-                self.children[table].append(of | columns(span))
+        of = (r.trace_id, r.span_id)
+        for place, call in enumerate(r.calls):
+            self._call(of, place, call)
+        for place, retrieval in enumerate(r.retrievals):
+            row = (*of, place, _json(retrieval.more), retrieval.span_id, _json(retrieval.documents))
+            self.rows["retrievals"].append(row)
+        for place, tool in enumerate(r.tool_calls):
+            self.rows["tool_calls"].append(
+                (
+                    *of,
+                    place,
+                    _json(tool.more),
+                    tool.span_id,
+                    tool.name,
+                    _value(tool.arguments),
+                    None if tool.result is None else keep(_json(tool.result)),
+                    tool.error_type,
+                )
+            )
+        for place, said in enumerate(r.feedback):
+            at = None if said.at is None else self.time(said.at)
+            self.rows["feedback"].append(
+                (*of, place, _json(said.more), said.kind, _value(said.value), said.comment, at)
+            )
 
-    def _kinds(self, r: Request) -> Iterator[tuple[str, Sequence[Any], Callable[[Any], dict[str, Any]]]]:
-        yield "calls", r.calls, self._call
-        yield "retrievals", r.retrievals, self._retrieval
-        yield "tool_calls", r.tool_calls, self._tool_call
-        yield "feedback", r.feedback, self._feedback
-
-    def _text(self, text: str | None) -> str | None:
-        if text is None:
-            return None
-        key = sha256(text.encode()).hexdigest()
-        self.texts[key] = text
-        return key
-
-    def _call(self, call: Call) -> dict[str, Any]:
-        return {
-            **{name: getattr(call, name) for name in _PLAIN_CALL},
-            **_token_columns(call.tokens),
-            "params": dict(call.params),
-            "message_hashes": [self._text(_json(message)) for message in call.messages],
-            "response_hash": self._text(call.response),
-            "flags": list(call.flags),
-        }
-
-    def _retrieval(self, retrieval: Retrieval) -> dict[str, Any]:
-        return {"span_id": retrieval.span_id, "documents": [dict(d) for d in retrieval.documents]}
-
-    def _tool_call(self, tool_call: ToolCall) -> dict[str, Any]:
-        return {
-            "span_id": tool_call.span_id,
-            "name": tool_call.name,
-            "arguments": _json(tool_call.arguments),
-            "result_hash": self._text(_json(tool_call.result)),
-            "error_type": tool_call.error_type,
-        }
-
-    def _feedback(self, feedback: Feedback) -> dict[str, Any]:
-        return {
-            "kind": feedback.kind,
-            "value": _json(feedback.value),
-            "comment": feedback.comment,
-            "at": feedback.at,
-        }
+    def _call(self, of: Key, place: int, call: Call) -> None:
+        keep, tokens = self.texts.keep, call.tokens
+        self.rows["calls"].append(
+            (
+                *of,
+                place,
+                _json(call.more),
+                call.span_id,
+                call.provider,
+                call.model_requested,
+                call.model_served,
+                call.system_fingerprint,
+                call.finish_reason,
+                call.ttft_ms,
+                call.latency_ms,
+                call.error_type,
+                call.cost_nano_usd,
+                tokens.input,
+                tokens.output,
+                tokens.cache_read,
+                tokens.cache_write,
+                tokens.reasoning,
+                _json(call.params),
+                _json([keep_message(m, keep) for m in call.messages]),
+                None if call.response is None else keep(call.response),
+                _json(call.flags),
+                self.prices.get((of[0], call.span_id)),
+            )
+        )
 
 
 def hashes_of(found: Sequence[Row], children: Children) -> set[str]:
@@ -117,7 +168,7 @@ def hashes_of(found: Sequence[Row], children: Children) -> set[str]:
     hashes = {row[name] for row in found for name in ("input_hash", "response_hash")}
     for row in (row for of_one in children["calls"].values() for row in of_one):
         hashes.add(row["response_hash"])
-        hashes.update(row["message_hashes"])
+        hashes.update(each.partition(":")[0] for each in row["message_hashes"])
     hashes.update(row["result_hash"] for of_one in children["tool_calls"].values() for row in of_one)
     return hashes - {None}
 
@@ -158,7 +209,7 @@ def _call_of(row: Row, texts: Mapping[str, str]) -> Call:
         **{name: row[name] for name in _PLAIN_CALL},
         tokens=Tokens(**{name: row[f"tokens_{name}"] for name in Tokens.__dataclass_fields__}),
         params=row["params"],
-        messages=[json.loads(texts[key]) for key in row["message_hashes"]],
+        messages=[message_at(each, texts) for each in row["message_hashes"]],
         response=_text_at(row["response_hash"], texts),
         flags=row["flags"],
         more=row["more"],
@@ -176,17 +227,23 @@ def _tool_call_of(row: Row, texts: Mapping[str, str]) -> ToolCall:
     )
 
 
-def _token_columns(tokens: Tokens) -> dict[str, int | None]:
-    return {f"tokens_{name}": getattr(tokens, name) for name in Tokens.__dataclass_fields__}
-
-
 def _text_at(key: str | None, texts: Mapping[str, str]) -> str | None:
     return None if key is None else texts[key]
 
 
-def _json(value: Any) -> str | None:
-    """JSON text in the order it came; None for null."""
-    return None if value is None else json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+def _json(value: Any) -> str:
+    """JSON text in the order it came."""
+    if not value and value is not None:
+        if isinstance(value, dict):
+            return "{}"
+        if isinstance(value, list | tuple):
+            return "[]"
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+
+
+def _value(value: Any) -> str | None:
+    """JSON text; None for null."""
+    return None if value is None else _json(value)
 
 
 def _parsed(text: str | None) -> Any:

@@ -4,10 +4,15 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
+from typing import Any
 
 from watchkeeper.database.engine import Store
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.observability import store
+from watchkeeper.observability.assembly import requests_of
+from watchkeeper.observability.packing import Texts
+from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, unpacked
+from watchkeeper.observability.pieces import packed as pack_piece
 from watchkeeper.observability.request import Request
 
 _WRITTEN_TOGETHER = 500
@@ -38,6 +43,42 @@ def import_requests(opened: Store, requests: Iterable[Request]) -> int:
             store.save(session, batch)
         taken += len(batch)
     return taken
+
+
+def take_pieces(opened: Store, pieces: Iterable[Piece]) -> int:
+    """Store spans and bring their requests up to date, all in one transaction; a repetition changes nothing.
+
+    Of one span in two forms the one that ends later counts, then the larger: in whatever order they come.
+
+    Returns:
+        How many traces were touched. All of it is committed.
+
+    Raises:
+        StoreFailed: If the store fails; nothing of it is stored, and the same call may be made again.
+    """
+    touched: dict[str, list[Piece]] = {}
+    for piece in pieces:
+        touched.setdefault(piece.trace_id, []).append(piece)
+    if not touched:
+        return 0
+    with opened.write() as session:
+        store.one_ingest_at_a_time(session)
+        known = store.stored_spans(session, sorted(touched))
+        texts = store.texts_of(session, {key for rows in known.values() for row in rows for key in keys_of(row)})
+        kept = Texts(texts)
+        packed: dict[str, list[list[Any]]] = {}
+        requests: list[Request] = []
+        for trace_id, new in touched.items():
+            before = known.get(trace_id)
+            if before is None and len(new) == 1:
+                packed[trace_id] = [pack_piece(new[0], kept.keep)]
+                requests += requests_of(new)
+                continue
+            merged = merged_pieces(before or [], new, kept.keep)
+            packed[trace_id] = [row for row, _ in merged]
+            requests += requests_of(piece or unpacked(trace_id, row, texts) for row, piece in merged)
+        store.save_traces(session, packed, requests, kept)
+    return len(touched)
 
 
 def request(opened: Store, trace_id: str) -> Request:

@@ -16,13 +16,27 @@ def _count() -> Any:
     return Field(default=None, sa_type=sa.BigInteger)
 
 
+_CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False}
+"""SQLite keeps the rows in the order of the primary key, and no second tree beside them."""
+
+
 class Text(SQLModel, table=True):
     """A text that records point at: a prompt sent a million times is stored once."""
 
     __tablename__ = "texts"
 
-    hash: str = Field(primary_key=True)  # sha256 of its UTF-8, in hex
-    content: str = Field(sa_type=sa.Text)
+    hash: str = Field(primary_key=True)  # packing.text_key
+    content: bytes = Field(sa_type=sa.LargeBinary)  # packing.pack_text
+
+
+class Trace(SQLModel, table=True):
+    """The spans of a trace that came so far, in our words, for when another one comes."""
+
+    __tablename__ = "traces"
+    __table_args__ = _CLUSTERED
+
+    trace_id: str = Field(primary_key=True)
+    spans: bytes = Field(sa_type=sa.LargeBinary)  # packing.pack_spans
 
 
 class Request(SQLModel, table=True):
@@ -73,7 +87,7 @@ class Call(SQLModel, table=True):
     """One inference. `message_hashes` point at texts that hold one message each, as JSON."""
 
     __tablename__ = "calls"
-    __table_args__ = (sa.Index("ix_calls_trace_id_request_span_id", "trace_id", "request_span_id"),)
+    __table_args__ = _CLUSTERED
 
     trace_id: str = Field(primary_key=True)
     span_id: str = Field(primary_key=True)
@@ -105,7 +119,7 @@ class Retrieval(SQLModel, table=True):
     """One search for context; `documents` in rank order, each with its id and score."""
 
     __tablename__ = "retrievals"
-    __table_args__ = (sa.Index("ix_retrievals_trace_id_request_span_id", "trace_id", "request_span_id"),)
+    __table_args__ = _CLUSTERED
 
     trace_id: str = Field(primary_key=True)
     span_id: str = Field(primary_key=True)
@@ -119,7 +133,7 @@ class ToolCall(SQLModel, table=True):
     """One use of a tool. `arguments` and what `result_hash` points at are JSON text."""
 
     __tablename__ = "tool_calls"
-    __table_args__ = (sa.Index("ix_tool_calls_trace_id_request_span_id", "trace_id", "request_span_id"),)
+    __table_args__ = _CLUSTERED
 
     trace_id: str = Field(primary_key=True)
     span_id: str = Field(primary_key=True)
@@ -136,6 +150,7 @@ class Feedback(SQLModel, table=True):
     """What the user thought; `value` is JSON text."""
 
     __tablename__ = "feedback"
+    __table_args__ = _CLUSTERED
 
     trace_id: str = Field(primary_key=True)
     request_span_id: str = Field(primary_key=True)

@@ -36,8 +36,8 @@ def upgrade() -> None:
         sa.Column("flags", sa.JSON(), nullable=False),
         sa.Column("more", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("trace_id", "span_id", name="pk_calls"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_calls_trace_id_request_span_id", "calls", ["trace_id", "request_span_id"])
     op.create_table(
         "catalog_polls",
         sa.Column("provider", Text(), nullable=False),
@@ -57,6 +57,7 @@ def upgrade() -> None:
         sa.Column("at", Time()),
         sa.Column("more", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("trace_id", "request_span_id", "place", name="pk_feedback"),
+        sqlite_with_rowid=False,
     )
     op.create_table(
         "incidents",
@@ -148,8 +149,8 @@ def upgrade() -> None:
         sa.Column("documents", sa.JSON(), nullable=False),
         sa.Column("more", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("trace_id", "span_id", name="pk_retrievals"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_retrievals_trace_id_request_span_id", "retrievals", ["trace_id", "request_span_id"])
     op.create_table(
         "suite_runs",
         sa.Column("id", Text(), nullable=False),
@@ -172,7 +173,7 @@ def upgrade() -> None:
     op.create_table(
         "texts",
         sa.Column("hash", Text(), nullable=False),
-        sa.Column("content", sa.Text(), nullable=False),
+        sa.Column("content", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("hash", name="pk_texts"),
     )
     op.create_table(
@@ -187,8 +188,15 @@ def upgrade() -> None:
         sa.Column("error_type", Text()),
         sa.Column("more", sa.JSON(), nullable=False),
         sa.PrimaryKeyConstraint("trace_id", "span_id", name="pk_tool_calls"),
+        sqlite_with_rowid=False,
     )
-    op.create_index("ix_tool_calls_trace_id_request_span_id", "tool_calls", ["trace_id", "request_span_id"])
+    op.create_table(
+        "traces",
+        sa.Column("trace_id", Text(), nullable=False),
+        sa.Column("spans", sa.LargeBinary(), nullable=False),
+        sa.PrimaryKeyConstraint("trace_id", name="pk_traces"),
+        sqlite_with_rowid=False,
+    )
     op.create_table(
         "verdicts",
         sa.Column("id", Text(), nullable=False),
@@ -285,12 +293,11 @@ def downgrade() -> None:
     op.drop_table("deliveries")
     op.drop_table("attempts")
     op.drop_table("verdicts")
-    op.drop_index("ix_tool_calls_trace_id_request_span_id", table_name="tool_calls")
+    op.drop_table("traces")
     op.drop_table("tool_calls")
     op.drop_table("texts")
     op.drop_index("ix_suite_runs_identity", table_name="suite_runs")
     op.drop_table("suite_runs")
-    op.drop_index("ix_retrievals_trace_id_request_span_id", table_name="retrievals")
     op.drop_table("retrievals")
     op.drop_index("ix_requests_started_at_trace_id_span_id", table_name="requests")
     op.drop_index("ix_requests_session_id", table_name="requests")
@@ -310,5 +317,4 @@ def downgrade() -> None:
     op.drop_table("incidents")
     op.drop_table("feedback")
     op.drop_table("catalog_polls")
-    op.drop_index("ix_calls_trace_id_request_span_id", table_name="calls")
     op.drop_table("calls")
