@@ -15,8 +15,14 @@ from typing import Any, Literal, NamedTuple
 
 import orjson
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
-from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import ExportLogsServiceRequest
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.logs.v1.logs_service_pb2 import (
+    ExportLogsServiceRequest,
+    ExportLogsServiceResponse,
+)
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one body, packed and unpacked."""
@@ -32,6 +38,7 @@ _LAST_NS = 253_402_300_799 * 10**9  # 9999-12-31, the last day a datetime can sa
 _MALFORMED = object()
 
 Encoding = Literal["protobuf", "json"]
+Signal = Literal["traces", "logs"]
 
 
 class Unreadable(Exception):
@@ -163,6 +170,41 @@ def logs(body: bytes, encoding: Encoding) -> Decoded:
             ids = (_hex(raw.get("traceId"), 32), _hex(raw.get("spanId"), 16))
             _take_log(decoded, resource, name, given, ids, at or 0, inside)
     return decoded
+
+
+def answer(signal: Signal, encoding: Encoding, decoded: Decoded) -> bytes:
+    """The body of a 200: empty when all was taken, else how many were rejected and why."""
+    why = ", ".join(
+        f"{n} by {name.removeprefix('rejected: ')}" for name, n in decoded.counts.items() if "rejected" in name
+    )
+    if encoding == "json":
+        count = "rejectedSpans" if signal == "traces" else "rejectedLogRecords"
+        partial = {count: str(decoded.rejected), "errorMessage": f"rejected: {why}"}
+        return orjson.dumps({"partialSuccess": partial} if decoded.rejected else {})
+    if signal == "traces":
+        message: Any = ExportTraceServiceResponse()
+        partial_success = message.partial_success
+        if decoded.rejected:
+            partial_success.rejected_spans = decoded.rejected
+    else:
+        message = ExportLogsServiceResponse()
+        partial_success = message.partial_success
+        if decoded.rejected:
+            partial_success.rejected_log_records = decoded.rejected
+    if decoded.rejected:
+        partial_success.error_message = f"rejected: {why}"
+    written: bytes = message.SerializeToString()
+    return written
+
+
+def status(message: str, encoding: Encoding) -> bytes:
+    """A google.rpc.Status with a message for people."""
+    if encoding == "json":
+        return orjson.dumps({"message": message})
+    # Field 2, a string: the type itself lives in a package we need for nothing else.
+    text = message.encode()[:2000]
+    length = bytes([len(text)]) if len(text) < 128 else bytes([len(text) & 127 | 128, len(text) >> 7])
+    return b"\x12" + length + text
 
 
 def _parsed(kind: Any, body: bytes) -> Any:

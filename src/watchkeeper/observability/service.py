@@ -10,8 +10,9 @@ from watchkeeper.database.engine import Store
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.observability import store
 from watchkeeper.observability.assembly import requests_of
+from watchkeeper.observability.otlp import Decoded
 from watchkeeper.observability.packing import Texts
-from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, unpacked
+from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, piece_of, unpacked
 from watchkeeper.observability.pieces import packed as pack_piece
 from watchkeeper.observability.request import Request
 
@@ -43,6 +44,17 @@ def import_requests(opened: Store, requests: Iterable[Request]) -> int:
             store.save(session, batch)
         taken += len(batch)
     return taken
+
+
+def pieces_of(decoded: Decoded) -> list[Piece]:
+    """Spans in our words; one that breaks us is rejected and counted, never the others."""
+    pieces = []
+    for span in decoded.spans:
+        try:
+            pieces.append(piece_of(span, decoded.counts))
+        except Exception:  # whatever a stranger's span can do, its neighbours are stored
+            decoded.reject("content")
+    return pieces
 
 
 def take_pieces(opened: Store, pieces: Iterable[Piece]) -> int:

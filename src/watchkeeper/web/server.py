@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 
 from watchkeeper.app import App
 from watchkeeper.foundation.errors import NotFound, WatchkeeperError
-from watchkeeper.web import api, pages
+from watchkeeper.web import api, otlp, pages
 from watchkeeper.web.render import page
 
 # Pages hold text that models and users wrote: nothing but our own style may load or run.
@@ -25,6 +25,7 @@ def make_server(app: App) -> FastAPI:
     server = FastAPI(title="watchkeeper", docs_url=None, redoc_url=None)
     server.state.watchkeeper = app
     server.include_router(api.router)
+    server.include_router(otlp.router)
     server.include_router(pages.router)
 
     @server.middleware("http")

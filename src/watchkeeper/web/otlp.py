@@ -1,0 +1,124 @@
+"""OTLP/HTTP: spans and log records, acknowledged when they are committed.
+
+Exporters drop a batch on 400, 413, 415 and 500, and keep it on 503: so what cannot be decoded is 400, and
+everything that is our trouble is 503 with a Retry-After they accept.
+"""
+
+import asyncio
+import threading
+from collections import Counter
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request, Response
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect
+
+from watchkeeper.app import App
+from watchkeeper.foundation.errors import Transient
+from watchkeeper.observability import otlp, service
+from watchkeeper.observability.intake import Intake
+from watchkeeper.observability.otlp import Decoded, Encoding, Unreadable
+
+router = APIRouter()
+
+_PATIENCE_S = 8.0
+"""An exporter gives up after ten seconds; it shall hear from us before."""
+
+_ENCODINGS: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
+_starting = threading.Lock()
+
+
+@router.post("/v1/traces")
+async def post_traces(request: Request) -> Response:
+    """Store spans (ExportTraceServiceRequest)."""
+    return await _take(request, otlp.traces, "traces")
+
+
+@router.post("/v1/logs")
+async def post_logs(request: Request) -> Response:
+    """Join what log records say about inferences to their spans; other records are taken and ignored."""
+    return await _take(request, otlp.logs, "logs")
+
+
+def counts_of(app: Any) -> Counter[str]:
+    """What was dropped or mended since the process started, by name."""
+    with _starting:
+        if not hasattr(app.state, "otlp_counts"):
+            app.state.otlp_counts = Counter()
+        counts: Counter[str] = app.state.otlp_counts
+        return counts
+
+
+async def _take(request: Request, decode: Callable[[bytes, Encoding], Decoded], what: otlp.Signal) -> Response:
+    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    encoding = _ENCODINGS.get(kind)
+    if encoding is None:
+        return _status(415, "send application/x-protobuf or application/json", "json")
+    packing = request.headers.get("content-encoding", "identity").strip().lower()
+    if packing not in ("identity", "gzip", ""):
+        return _status(415, "send gzip or no content encoding", encoding)
+    intake = _intake(request.app)
+    reserved = 0
+    try:
+        body = bytearray()
+        async for piece in request.stream():
+            if piece:
+                intake.admit(len(piece))
+                reserved += len(piece)
+                body += piece
+            if len(body) > otlp.LARGEST_BODY:
+                raise Unreadable("a body may have at most 64 MiB, also after unpacking", too_large=True)
+        if packing == "gzip":
+            packed = len(body)
+            body = await run_in_threadpool(lambda: bytearray(otlp.within_limit(otlp.unpacked([bytes(body)]))))
+            intake.admit(more := max(0, len(body) - packed))
+            reserved += more
+        decoded, stored = await run_in_threadpool(_queue, request.app, intake, decode, bytes(body), encoding)
+        body.clear()
+        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(stored)), _PATIENCE_S)
+    except Unreadable as problem:
+        return _status(413 if problem.too_large else 400, problem.problem, encoding)
+    except TimeoutError:
+        return _status(503, "the store is busy", encoding, retry_after=2)
+    except Transient as problem:
+        return _status(503, str(problem), encoding, retry_after=min(5, max(1, round(problem.retry_after_s or 1))))
+    except ClientDisconnect:
+        return _status(400, "the body ended too early", encoding)
+    except Exception as error:  # a fault of ours: the sender keeps its spans
+        return _status(503, f"could not be stored: {type(error).__name__}", encoding, retry_after=5)
+    finally:
+        intake.leave(reserved)
+    return Response(otlp.answer(what, encoding, decoded), media_type=_media(encoding))
+
+
+def _queue(
+    app: Any,
+    intake: Intake,
+    decode: Callable[[bytes, Encoding], Decoded],
+    body: bytes,
+    encoding: Encoding,
+) -> tuple[Decoded, Any]:
+    decoded = decode(body, encoding)
+    pieces = service.pieces_of(decoded)
+    if decoded.counts:
+        counts_of(app).update(decoded.counts)
+    return decoded, intake.put(pieces)
+
+
+def _intake(app: Any) -> Intake:
+    with _starting:
+        if not hasattr(app.state, "intake"):
+            opened: App = app.state.watchkeeper
+            app.state.intake = Intake(lambda pieces: service.take_pieces(opened.store, pieces))
+        intake: Intake = app.state.intake
+        return intake
+
+
+def _status(code: int, message: str, encoding: Encoding, *, retry_after: int | None = None) -> Response:
+    headers = {} if retry_after is None else {"retry-after": str(retry_after)}
+    return Response(otlp.status(message, encoding), status_code=code, headers=headers, media_type=_media(encoding))
+
+
+def _media(encoding: Encoding) -> str:
+    return "application/json" if encoding == "json" else "application/x-protobuf"
