@@ -67,7 +67,7 @@ class Exporter(SpanProcessor):
         try:
             context = span.context
             if context is not None and context.trace_flags.sampled:
-                self.put(span, sum([len(v) for v in (span.attributes or {}).values() if type(v) is str]))
+                self.put(span, _characters(span))
         except Exception as problem:
             failed("taking a span", problem)
 
@@ -264,6 +264,14 @@ class Exporter(SpanProcessor):
                 self._sender = Sender(self._spool, self._options, self.counts)
                 self._sender.start()
         return self._spool
+
+
+def _characters(span: ReadableSpan) -> int:
+    """About how much text the span holds in memory."""
+    attributes: Any = span._attributes
+    # An ended span's attributes no longer change; their mapping's own iteration locks for each key (5 µs a span).
+    plain = getattr(attributes, "_dict", attributes) or {}
+    return sum([len(value) for value in plain.values() if type(value) is str])
 
 
 def _always() -> bool:

@@ -137,7 +137,7 @@ def get(value: object, key: str) -> Any:
 def as_json(value: object) -> str:
     """JSON text; what JSON cannot express is written with str()."""
     try:
-        return sound(json.dumps(value, ensure_ascii=False, default=_plain))
+        return sound(_JSON.encode(value))
     except (TypeError, ValueError, RecursionError):  # odd keys, circles
         return sound(json.dumps(str(value)))
 
@@ -165,3 +165,7 @@ def _sequence(value: object) -> Sequence[Any]:
 def _plain(value: object) -> Any:
     dump = getattr(value, "model_dump", None)
     return dump() if callable(dump) else str(value)
+
+
+# json.dumps would make a new encoder for each text.
+_JSON = json.JSONEncoder(ensure_ascii=False, default=_plain)
