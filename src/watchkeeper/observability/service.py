@@ -7,14 +7,16 @@ from itertools import islice
 from typing import Any
 
 from watchkeeper.database.engine import Store
+from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import NotFound
+from watchkeeper.foundation.ids import content_hash
 from watchkeeper.observability import store
 from watchkeeper.observability.assembly import requests_of
 from watchkeeper.observability.otlp import Decoded
 from watchkeeper.observability.packing import Texts
 from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, piece_of, unpacked
 from watchkeeper.observability.pieces import packed as pack_piece
-from watchkeeper.observability.request import Request
+from watchkeeper.observability.request import Feedback, Request
 
 _WRITTEN_TOGETHER = 500
 _READ_TOGETHER = 200
@@ -129,3 +131,27 @@ def stock(opened: Store) -> Stock:
     """How many requests there are and how fresh they are."""
     with opened.read() as session:
         return Stock(total=store.count(session), newest=store.newest_at(session))
+
+
+def feedback(opened: Store, trace_id: str, said: Feedback, *, now: datetime) -> None:
+    """Store what a user said about an answer, perhaps before the request itself has come; committed on return.
+
+    The same words about the same trace are one feedback, however often they are sent.
+    """
+    at = None if said.at is None else format_time(said.at)
+    key = content_hash([trace_id, said.kind, said.value, said.comment, at]).removeprefix("sha256:")
+    with opened.write() as session:
+        store.add_feedback(session, key, trace_id, said, now=now)
+
+
+def resolve(opened: Store, job_id: str, *, resolved: bool, at: datetime) -> None:
+    """Store whether a job was resolved; of two words the later counts, in whatever order they come."""
+    with opened.write() as session:
+        store.set_resolution(session, job_id, resolved=resolved, at=at)
+
+
+def resolution(opened: Store, job_id: str) -> bool | None:
+    """Whether a job was resolved; None while nobody said."""
+    with opened.read() as session:
+        found = store.resolution(session, job_id)
+    return None if found is None else found[0]

@@ -1,5 +1,6 @@
 """Reads and writes of requests and their texts; the only file that queries them."""
 
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
@@ -12,12 +13,13 @@ from sqlmodel import Session
 from watchkeeper.foundation.clock import as_utc
 from watchkeeper.observability import packing, rows, tables
 from watchkeeper.observability.packing import Texts
-from watchkeeper.observability.request import Request
+from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.rows import Key
 
 _META = tables.Request.metadata.tables
 _REQUESTS, _TEXTS, _TRACES = _META["requests"], _META["texts"], _META["traces"]
 _CALLS, _FEEDBACK = _META["calls"], _META["feedback"]
+_POSTED, _RESOLUTIONS = _META["posted_feedback"], _META["resolutions"]
 _INGEST_LOCK = 7_402_118_331
 _CHILDREN = tuple(_META[name] for name in rows.CHILDREN)
 _AT_ONCE = 5_000
@@ -88,7 +90,9 @@ def save_traces(
     for request in sorted(requests, key=lambda r: (r.trace_id, r.span_id)):
         batch.add(request)
     _write(session, batch)
-    _insert(session, _TRACES, ("trace_id", "spans"), [(t, packing.pack_spans(pieces[t])) for t in sorted(pieces)])
+    trace_ids = sorted(pieces)
+    blobs = packing.pack_spans([pieces[t] for t in trace_ids])
+    _insert(session, _TRACES, ("trace_id", "spans"), list(zip(trace_ids, blobs, strict=True)))
 
 
 def _remove_older(
@@ -160,8 +164,9 @@ def _delete_children(session: Session, keys: Sequence[Key], names: Sequence[str]
 
 def _write(session: Session, batch: rows.Batch) -> None:
     texts = batch.texts.new
-    packed = [(key, packing.pack_text(texts[key])) for key in sorted(texts)]
-    _insert(session, _TEXTS, ("hash", "content"), packed, replacing=False)
+    keys = sorted(texts)
+    packed = packing.pack_texts([texts[key] for key in keys])
+    _insert(session, _TEXTS, ("hash", "content"), list(zip(keys, packed, strict=True)), replacing=False)
     for name, columns in rows.COLUMNS.items():
         _insert(session, _META[name], columns, batch.rows[name])
 
@@ -231,7 +236,7 @@ def _loaded(session: Session, found: Sequence[Mapping[Any, Any]]) -> list[Reques
                 key = (row["trace_id"], row["request_span_id"])
                 children[table.name].setdefault(key, []).append(row)  # type: ignore[arg-type]
     texts = _texts(session, rows.hashes_of(found, children))
-    return [rows.request_of(row, children, texts) for row in found]
+    return _with_posted_feedback(session, [rows.request_of(row, children, texts) for row in found])
 
 
 def _texts(session: Session, hashes: Iterable[str]) -> dict[str, str]:
@@ -282,3 +287,48 @@ def _time_of(session: Session) -> Callable[[datetime], Any]:
 
 def _time_text(at: datetime) -> str:
     return as_utc(at).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def add_feedback(session: Session, key: str, trace_id: str, said: Feedback, *, now: datetime) -> None:
+    """Keep one feedback under its key; known already, nothing changes."""
+    columns = ("id", "trace_id", "kind", "value", "comment", "at", "received_at")
+    time = _time_of(session)
+    at = None if said.at is None else time(said.at)
+    row = (key, trace_id, said.kind, json.dumps(said.value, ensure_ascii=False), said.comment, at, time(now))
+    _insert(session, _POSTED, columns, [row], replacing=False)
+
+
+def set_resolution(session: Session, job_id: str, *, resolved: bool, at: datetime) -> None:
+    """Remember how a job ended, unless something later is known."""
+    c = _RESOLUTIONS.c
+    known = session.execute(sa.select(c.at).where(c.job_id == job_id)).scalar_one_or_none()
+    if known is None or at >= known:
+        row = (job_id, resolved, _time_of(session)(at))
+        _insert(session, _RESOLUTIONS, ("job_id", "resolved", "at"), [row])
+
+
+def resolution(session: Session, job_id: str) -> tuple[bool, datetime] | None:
+    """How a job ended and when, or None when nobody said."""
+    c = _RESOLUTIONS.c
+    row = session.execute(sa.select(c.resolved, c.at).where(c.job_id == job_id)).one_or_none()
+    return None if row is None else (bool(row[0]), as_utc(row[1]))
+
+
+def _with_posted_feedback(session: Session, requests: Sequence[Request]) -> list[Request]:
+    """The requests with the feedback that came by itself: a trace's oldest request gets it."""
+    c = _POSTED.c
+    posted: dict[str, list[Feedback]] = {}
+    for some in _slices(sorted({r.trace_id for r in requests})):
+        for row in session.execute(sa.select(_POSTED).where(c.trace_id.in_(some)).order_by(c.received_at, c.id)):
+            said = Feedback(
+                kind=row.kind,
+                value=None if row.value is None else json.loads(row.value),
+                comment=row.comment,
+                at=None if row.at is None else as_utc(row.at),
+            )
+            posted.setdefault(row.trace_id, []).append(said)
+    made = []
+    for r in requests:
+        mine = [said for said in posted.pop(r.trace_id, ()) if said not in r.feedback]
+        made.append(replace(r, feedback=[*r.feedback, *mine]) if mine else r)
+    return made

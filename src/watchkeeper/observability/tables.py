@@ -26,7 +26,7 @@ class Text(SQLModel, table=True):
     __tablename__ = "texts"
 
     hash: str = Field(primary_key=True)  # packing.text_key
-    content: bytes = Field(sa_type=sa.LargeBinary)  # packing.pack_text
+    content: bytes = Field(sa_type=sa.LargeBinary)  # packing.pack_texts
 
 
 class Trace(SQLModel, table=True):
@@ -160,3 +160,27 @@ class Feedback(SQLModel, table=True):
     comment: str | None = None
     at: datetime | None = None
     more: dict[str, Any] = Field(sa_type=sa.JSON)
+
+
+class PostedFeedback(SQLModel, table=True):
+    """Feedback that came by itself, perhaps before its request; `id` is its content's hash, so a repetition is one."""
+
+    __tablename__ = "posted_feedback"
+
+    id: str = Field(primary_key=True)
+    trace_id: str = Field(index=True)
+    kind: str
+    value: str | None = None
+    comment: str | None = None
+    at: datetime | None = None
+    received_at: datetime
+
+
+class Resolution(SQLModel, table=True):
+    """Whether a job was resolved; of several words about a job the latest `at` counts."""
+
+    __tablename__ = "resolutions"
+
+    job_id: str = Field(primary_key=True)
+    resolved: bool
+    at: datetime

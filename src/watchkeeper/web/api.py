@@ -1,6 +1,7 @@
 """The JSON side: health, incidents, stored requests."""
 
 import json
+from collections.abc import Callable
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -13,6 +14,7 @@ from watchkeeper.migrations.migrate import current_revision
 router = APIRouter()
 
 _LARGEST_BODY = 64 * 1024 * 1024
+_LARGEST_WORD = 64 * 1024
 
 
 def opened(request: Request) -> App:
@@ -82,3 +84,56 @@ def get_request(request: Request, trace_id: str) -> Any:
     from watchkeeper.observability.wire import as_json
 
     return as_json(service.request(opened(request).store, trace_id))
+
+
+@router.post("/api/feedback")
+async def post_feedback(request: Request) -> JSONResponse:
+    """Store `{trace_id, kind, value, comment?, at?}`; the request it is about may come later."""
+    from watchkeeper.observability import fields, service
+    from watchkeeper.observability.spans import feedback_of
+
+    app = opened(request)
+
+    def take(raw: dict[str, Any]) -> None:
+        trace_id = fields.required(fields.hex_id(raw, "trace_id", 32), "trace_id")
+        fields.required(raw.get("value"), "value")
+        service.feedback(app.store, trace_id, feedback_of(raw, ""), now=app.clock.now())
+
+    return await _taken(request, take)
+
+
+@router.post("/api/resolutions")
+async def post_resolution(request: Request) -> JSONResponse:
+    """Store `{job_id, resolved, at?}`; without `at` it is now."""
+    from watchkeeper.observability import fields, service
+
+    app = opened(request)
+
+    def take(raw: dict[str, Any]) -> None:
+        job_id = fields.required(fields.label(raw, "job_id"), "job_id")
+        resolved = fields.required(raw.get("resolved"), "resolved")
+        if not isinstance(resolved, bool):
+            raise fields.RejectedRecord("resolved", "must be true or false")
+        at = fields.instant(raw, "at") or app.clock.now()
+        service.resolve(app.store, job_id, resolved=resolved, at=at)
+
+    return await _taken(request, take)
+
+
+async def _taken(request: Request, take: Callable[[dict[str, Any]], None]) -> JSONResponse:
+    """One small JSON object, stored before it is answered."""
+    from watchkeeper.observability import fields
+
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > _LARGEST_WORD:
+            return _refused(413, "TooLarge", "a body may have at most 64 KiB here")
+    try:
+        raw = fields.an_object(fields.storable(json.loads(bytes(body))), "")
+        await run_in_threadpool(take, raw)
+    except fields.RejectedRecord as error:
+        return _refused(422, "Rejected", error.problem, field=error.field or None)
+    except (ValueError, RecursionError):
+        return _refused(400, "NotJson", "the body must be a JSON object in UTF-8")
+    return JSONResponse({"accepted": 1})

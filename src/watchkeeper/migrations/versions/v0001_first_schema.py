@@ -283,9 +283,31 @@ def upgrade() -> None:
         sa.ForeignKeyConstraint(["verdict_id"], ["verdicts.id"], name="fk_verdict_runs_verdict_id_verdicts"),
         sa.PrimaryKeyConstraint("verdict_id", "run_id", "side", name="pk_verdict_runs"),
     )
+    op.create_table(
+        "posted_feedback",
+        sa.Column("id", Text(), nullable=False),
+        sa.Column("trace_id", Text(), nullable=False),
+        sa.Column("kind", Text(), nullable=False),
+        sa.Column("value", Text()),
+        sa.Column("comment", Text()),
+        sa.Column("at", Time()),
+        sa.Column("received_at", Time(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_posted_feedback"),
+    )
+    op.create_index("ix_posted_feedback_trace_id", "posted_feedback", ["trace_id"])
+    op.create_table(
+        "resolutions",
+        sa.Column("job_id", Text(), nullable=False),
+        sa.Column("resolved", sa.Boolean(), nullable=False),
+        sa.Column("at", Time(), nullable=False),
+        sa.PrimaryKeyConstraint("job_id", name="pk_resolutions"),
+    )
 
 
 def downgrade() -> None:
+    op.drop_table("resolutions")
+    op.drop_index("ix_posted_feedback_trace_id", table_name="posted_feedback")
+    op.drop_table("posted_feedback")
     op.drop_table("verdict_runs")
     op.drop_index("ix_incident_events_incident_id", table_name="incident_events")
     op.drop_table("incident_events")
