@@ -217,9 +217,10 @@ def _params(params: object) -> dict[str, Any]:
     for key, value in params.items():
         if not isinstance(key, str) or key in _NOT_PARAMS or value is None:
             continue
-        name = f"gen_ai.request.{_PARAMS.get(key, key)}"
+        name = values.sound(f"gen_ai.request.{_PARAMS.get(key, key)}")
         if key == "stop":
-            found[name] = [s for s in ([value] if isinstance(value, str) else value) if isinstance(s, str)]
+            words = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
+            found[name] = [values.sound(word) for word in words if isinstance(word, str)]
         else:
             found[name] = values.scalar(f"params.{key}", value)
     return found

@@ -80,21 +80,28 @@ class Exporter(SpanProcessor):
         """Append; when the queue is full, write a batch first."""
         self._queue.append((item, characters))
         self._characters += characters
+        if self._writer is None:
+            self._start()
         if self._closed:
             self._write(_LONGEST_HELP_S)
         elif len(self._queue) >= _QUEUE_ITEMS or self._characters >= _QUEUE_CHARACTERS:
             self._help()
         elif not self._awake:
             self._awake = True
-            if self._writer is None:
-                self._start()
             self._wake.put(None)
+
+    def begin(self) -> None:
+        """Start at once, to send what an earlier process left."""
+        self._start()
+        self._wake.put(None)
 
     def flush(self, timeout: float) -> bool:
         """Everything to disk, then sent; False when `timeout` seconds did not suffice for both."""
         deadline = time.monotonic() + timeout
         written = self._write_all(deadline)
-        spool, sender = self._spool, self._sender
+        spool, sender = self._opened(), self._sender
+        if spool is not None:
+            spool.adopt()
         while spool is not None and spool.next() is not None:
             left = deadline - time.monotonic()
             if sender is None or left <= 0:
@@ -143,7 +150,7 @@ class Exporter(SpanProcessor):
             "dropped": self.counts["dropped"] + (spool.lost if spool else 0),
             "damaged": spool.damaged if spool else 0,
             "retries": self.counts["retries"],
-            "adopted": self.counts["adopted"],
+            "adopted": spool.adopted if spool else 0,
             "spool_bytes": spool.size() if spool else 0,
         }
 
@@ -154,6 +161,10 @@ class Exporter(SpanProcessor):
             self._writer = threading.Thread(target=self._run, name="watchkeeper-write", daemon=True)
             try:
                 self._writer.start()
+                # Now, for at exit no thread can be started any more.
+                sender = Sender(self._options, self.counts)
+                sender.start()
+                self._sender = sender
             except RuntimeError:  # no thread can be had: the host's thread writes when the queue is full, and at exit
                 say_once("thread", "watchkeeper: no thread could be started")
             processes = sys.modules.get("multiprocessing.util")
@@ -161,15 +172,20 @@ class Exporter(SpanProcessor):
                 processes.Finalize(None, self.shutdown, exitpriority=0)
 
     def _run(self) -> None:
+        behind = False
         while not self._closed:
-            self._wake.get()
-            time.sleep(_COLLECT_S)
+            try:
+                self._wake.get(timeout=_SYNC_EVERY_S if behind else None)
+                time.sleep(_COLLECT_S)
+            except queue.Empty:  # nothing new for a second: what was written last is not yet synced
+                pass
             self._awake = False
             try:
                 while self._queue and not self._closed:
                     self._write(60.0, polite=True)
-                spool = self._spool
-                if spool is not None and time.monotonic() > self._synced_at + _SYNC_EVERY_S:
+                spool = None if self._closed else self._opened()
+                behind = time.monotonic() < self._synced_at + _SYNC_EVERY_S
+                if spool is not None and not behind:
                     self._synced_at = time.monotonic()
                     spool.sync()
                 if self._sender is not None:
@@ -253,6 +269,14 @@ class Exporter(SpanProcessor):
             self.counts["dropped"] += items
             failed("writing to the spool", problem)
 
+    def _opened(self) -> Spool | None:
+        try:
+            with self._writing:
+                return self._open()
+        except OSError as problem:
+            failed("opening the spool", problem)
+            return None
+
     def _open(self) -> Spool:
         if self._spool is None:
             try:
@@ -260,9 +284,8 @@ class Exporter(SpanProcessor):
             except OSError:
                 say_once("spool", "watchkeeper: %s cannot be written; a temporary folder is used", self._options.spool)
                 self._spool = Spool(fallback_spool(), self._options.spool_limit)
-            if not self._closed:
-                self._sender = Sender(self._spool, self._options, self.counts)
-                self._sender.start()
+            if self._sender is not None:
+                self._sender.send_from(self._spool)
         return self._spool
 
 

@@ -185,7 +185,7 @@ def _attributes(given: dict[str, Any]) -> dict[str, Any]:
             found["watchkeeper.input"] = values.content("input", value)
         elif others < _MOST_ATTRIBUTES:
             others += 1
-            found[f"watchkeeper.attribute.{name}"] = values.scalar(name, value)
+            found[values.sound(f"watchkeeper.attribute.{name}")] = values.scalar(name, value)
         else:
             values.dropped("attribute number 65 or more", value)
     return found

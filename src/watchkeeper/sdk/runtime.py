@@ -70,6 +70,7 @@ def _make(given: dict[str, Any]) -> bool:
             _broken = True
             failed("starting", problem)
             return True
+        _runtime.exporter.begin()
         atexit.register(_runtime.exporter.shutdown)
         if hasattr(os, "register_at_fork"):
             os.register_at_fork(after_in_child=_after_fork)

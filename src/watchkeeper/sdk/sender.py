@@ -42,8 +42,9 @@ class Answer:
 class Sender:
     """The thread that sends. It ends after `finish` as soon as nothing is left or nothing gets through."""
 
-    def __init__(self, spool: Spool, options: Options, counts: Counter[str]) -> None:
-        self._spool, self._options, self._counts = spool, options, counts
+    def __init__(self, options: Options, counts: Counter[str]) -> None:
+        self._options, self._counts = options, counts
+        self._spool: Spool | None = None
         self._wake, self._finishing = threading.Event(), threading.Event()
         self.idle = threading.Event()
         self._thread = threading.Thread(target=self._run, name="watchkeeper-send", daemon=True)
@@ -51,6 +52,10 @@ class Sender:
 
     def start(self) -> None:
         self._thread.start()
+
+    def send_from(self, spool: Spool) -> None:
+        """There is a spool now."""
+        self._spool = spool
 
     def wake(self) -> None:
         """There is something new."""
@@ -66,19 +71,24 @@ class Sender:
 
     def _run(self) -> None:
         try:
-            self._adopt()
-            self._send_all()
+            while self._spool is None:
+                if self._finishing.is_set():
+                    return
+                self._wake.wait()
+                self._wake.clear()
+            self._spool.adopt()
+            self._send_all(self._spool)
         except Exception as problem:
             failed("sending", problem)
 
-    def _send_all(self) -> None:
+    def _send_all(self, spool: Spool) -> None:
         failures, not_before, adopt_at = 0, 0.0, time.monotonic() + _IDLE_S
         while True:
             if time.monotonic() > adopt_at:
-                self._adopt()
+                spool.adopt()
                 adopt_at = time.monotonic() + _IDLE_S * random.uniform(0.75, 1.25)
             self._wake.clear()
-            found = self._spool.next()
+            found = spool.next()
             if found is None:
                 self.idle.set()
                 if self._finishing.is_set():
@@ -91,7 +101,7 @@ class Sender:
             answer = self._post(record)
             if answer.status is not None and 200 <= answer.status < 300:
                 failures = 0
-                self._spool.acknowledge(folder, record)
+                spool.acknowledge(folder, record)
                 self._counts["sent"] += record.items
                 if record.kind == segment.TRACES and (rejected := rejected_spans(answer.body)):
                     self._counts["refused"] += rejected
@@ -100,7 +110,7 @@ class Sender:
             failures += 1
             if not _worth_retrying(answer.status, failures):
                 failures = 0
-                self._spool.set_aside(folder, record)
+                spool.set_aside(folder, record)
                 self._counts["refused"] += record.items
                 say_once(
                     "refused", "watchkeeper: the server refused a batch with %s; it is kept in dead/", answer.status
@@ -114,10 +124,6 @@ class Sender:
             pause = _backoff(failures) if asked is None else min(asked, _LONGEST_ASKED_S) * random.uniform(1, 1.1)
             not_before = 0.0 if asked is None else time.monotonic() + pause
             self._finishing.wait(pause)
-
-    def _adopt(self) -> None:
-        if adopted := self._spool.adopt():
-            self._counts["adopted"] += adopted
 
     def _post(self, record: Record) -> Answer:
         path, content_type = _PATHS.get(record.kind, _PATHS[segment.TRACES])

@@ -39,7 +39,7 @@ class Spool:
         self._file: int | None = None
         self._unsynced: list[int] = []
         self._damaged_before = 0
-        self.lost = 0
+        self.lost = self.adopted = 0
 
     def append(self, kind: int, items: int, body: bytes) -> None:
         """Put one record at the end.
@@ -101,14 +101,14 @@ class Spool:
                 file.write(segment.pack(record.kind, record.items, record.body))
             folder.acknowledge(record)
 
-    def adopt(self) -> int:
-        """Take over the folders whose process is gone; how many."""
+    def adopt(self) -> None:
+        """Take over the folders whose process is gone."""
         with self._lock:
             held = {folder.path for folder in (self._own, *self._adopted)}
             found = [path for path in self._folders() if path not in held and path.name != "dead"]
             adopted = [folder for path in found if (folder := Folder.adopt(path)) is not None]
             self._adopted += adopted
-            return len(adopted)
+            self.adopted += len(adopted)
 
     @property
     def damaged(self) -> int:
