@@ -89,9 +89,7 @@ def test_anthropics_input_tokens_leave_the_cache_out_so_it_is_added(form: Any) -
     assert seen.usage == {"input": 912, "output": 210, "cache_read": 512, "cache_write": 300}
 
 
-@pytest.mark.parametrize(
-    "value", [None, 1, "text", [], {}, object(), {"choices": 1, "usage": "x"}, {"choices": [None]}]
-)
+@pytest.mark.parametrize("value", [None, 1, "text", [], {}, object(), {"choices": 1, "usage": "x"}, {"choices": [0]}])
 def test_what_is_not_a_response_says_nothing(value: object) -> None:
     assert observe(value) == Observed()
 

@@ -27,21 +27,16 @@ def test_whatever_comes_is_text_that_a_wire_can_carry_or_nothing(value: Any) -> 
         values.documents(value),
         values.as_json(value),
     ):
-        assert read is None or read.encode()
+        assert read is None or isinstance(read.encode(), bytes)
 
 
 def test_messages_of_both_shapes_become_parts() -> None:
+    image = {"type": "image_url", "image_url": {"url": "u"}}
+    function = {"name": "f", "arguments": "{}"}
     said = [
         {"role": "system", "content": "be kind"},
-        {
-            "role": "user",
-            "content": [{"type": "text", "text": "look"}, {"type": "image_url", "image_url": {"url": "u"}}],
-        },
-        {
-            "role": "assistant",
-            "content": None,
-            "tool_calls": [{"id": "1", "function": {"name": "f", "arguments": "{}"}}],
-        },
+        {"role": "user", "content": [{"type": "text", "text": "look"}, image]},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": function}]},
         {"role": "tool", "tool_call_id": "1", "content": "42"},
     ]
     written = values.messages(said)
@@ -58,9 +53,8 @@ def test_messages_of_both_shapes_become_parts() -> None:
 
 
 def test_documents_may_be_mappings_or_bare_ids() -> None:
-    assert (
-        values.documents([{"id": "a", "score": 0.5}, "b", 3]) == '[{"id": "a", "score": 0.5}, {"id": "b"}, {"id": "3"}]'
-    )
+    written = values.documents([{"id": "a", "score": 0.5}, "b", 3])
+    assert written == '[{"id": "a", "score": 0.5}, {"id": "b"}, {"id": "3"}]'
 
 
 @pytest.mark.parametrize("url", ["ftp://x", "nonsense", "http://", "http://h:99999"])
