@@ -431,7 +431,10 @@ def kind_of(found: Mapping[str, Any]) -> str:
 
 def text_json(value: Any) -> str:
     """JSON text in the order it came."""
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    try:
+        return orjson.dumps(value).decode()
+    except TypeError:  # a whole number of more than 64 bits
+        return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def from_json(value: str) -> Any:

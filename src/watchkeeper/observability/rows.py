@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+from watchkeeper.observability.conventions import text_json
 from watchkeeper.observability.packing import Texts
 from watchkeeper.observability.pieces import keep_message, message_at
 from watchkeeper.observability.request import (
@@ -238,7 +239,7 @@ def _json(value: Any) -> str:
             return "{}"
         if isinstance(value, list | tuple):
             return "[]"
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return text_json(value)
 
 
 def _value(value: Any) -> str | None:

@@ -125,7 +125,7 @@ def test_a_captured_request_survives_export_and_packing(dialect: str) -> None:
     for each in otlp.traces((CAPTURED / f"{dialect}.otlp.pb").read_bytes(), "protobuf").spans:
         given, texts = piece_of(each, Counter()), Texts()
         row = packed(given, texts.keep)
-        assert unpacked(given.trace_id, read_spans(pack_spans([row]))[0], texts.new) == given
+        assert unpacked(given.trace_id, read_spans(pack_spans([[row]])[0])[0], texts.new) == given
 
 
 @pytest.mark.parametrize("dialect", OPENAI)
