@@ -174,9 +174,8 @@ def logs(body: bytes, encoding: Encoding) -> Decoded:
 
 def answer(signal: Signal, encoding: Encoding, decoded: Decoded) -> bytes:
     """The body of a 200: empty when all was taken, else how many were rejected and why."""
-    why = ", ".join(
-        f"{n} by {name.removeprefix('rejected: ')}" for name, n in decoded.counts.items() if "rejected" in name
-    )
+    said = [(name.removeprefix("rejected: "), n) for name, n in decoded.counts.items() if name.startswith("rejected")]
+    why = ", ".join(f"{n} for their {name}" for name, n in said)
     if encoding == "json":
         count = "rejectedSpans" if signal == "traces" else "rejectedLogRecords"
         partial = {count: str(decoded.rejected), "errorMessage": f"rejected: {why}"}

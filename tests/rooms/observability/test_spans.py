@@ -1,0 +1,142 @@
+"""Spans in the store: any order, repetition and split of what was sent gives the same requests."""
+
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+import sqlalchemy as sa
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from watchkeeper.database.engine import Store
+from watchkeeper.observability import otlp, service
+from watchkeeper.observability.otlp import Span
+from watchkeeper.observability.pieces import Piece, piece_of
+from watchkeeper.observability.wire import as_json, request_of
+
+CAPTURED = Path(__file__).parents[2] / "pure" / "observability" / "captured"
+
+
+def piece(trace: int, number: int, parent: int | None = None, *, log: bool = False, **attributes: Any) -> Piece:
+    named = {name.replace("__", "."): value for name, value in attributes.items()}
+    start = 10**18 + number * 10**6
+    span = Span(
+        f"{trace:032x}", f"{number:016x}", f"{parent:016x}" if parent else None, f"span {number}", start,
+        start + 10**9, False, "", {}, "", named, (), log,
+    )  # fmt: skip
+    return piece_of(span, Counter())
+
+
+def pieces() -> list[Piece]:
+    """A request in a web server's span with everything inside, a trace without a root, and two that were captured."""
+    chat: dict[str, Any] = {"gen_ai__operation__name": "chat", "gen_ai__usage__input_tokens": 7}
+    sent = '[{"role":"user","parts":[{"type":"text","content":"hi"}]}]'
+    found = [
+        piece(1, 1),
+        piece(1, 2, 1, watchkeeper__kind="request", watchkeeper__route="r", watchkeeper__input="hi"),
+        piece(1, 3, 2, gen_ai__operation__name="invoke_agent", session__id="s"),
+        piece(1, 4, 3, gen_ai__input__messages=sent, **chat),
+        piece(1, 4, log=True, gen_ai__output__messages=sent),
+        piece(1, 5, 3, watchkeeper__kind="retrieval", gen_ai__retrieval__documents='[{"id":"d","score":1.5}]'),
+        piece(1, 6, 3, gen_ai__operation__name="execute_tool", gen_ai__tool__name="t", gen_ai__tool__call__result="x"),
+        piece(1, 7, 3, **chat),
+        piece(2, 8, 99, **chat),
+        piece(2, 9, 99, error__type="x.TimeoutError"),
+        piece(3, 10, log=True, gen_ai__output__messages=sent),
+    ]
+    for name in ("pai", "lgf", "oi_anthropic"):
+        decoded = otlp.traces((CAPTURED / f"{name}.otlp.pb").read_bytes(), "protobuf")
+        found += service.pieces_of(decoded)
+    return found
+
+
+ALL = pieces()
+
+
+def exported(store: Store) -> list[dict[str, Any]]:
+    return [as_json(request) for request in service.export_requests(store)]
+
+
+def emptied(store: Store) -> None:
+    with store.write() as session:
+        for table in ("requests", "calls", "retrievals", "tool_calls", "feedback", "texts", "traces"):
+            session.connection().execute(sa.text(f"DELETE FROM {table}"))
+
+
+@st.composite
+def deliveries(draw: st.DrawFn) -> list[list[Piece]]:
+    order = draw(st.permutations(range(len(ALL))))
+    order = list(order) + draw(st.lists(st.sampled_from(range(len(ALL))), max_size=8))
+    cuts = sorted(draw(st.lists(st.integers(0, len(order)), max_size=6)))
+    return [[ALL[n] for n in order[a:b]] for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(batches=deliveries())
+def test_any_order_repetition_and_split_gives_the_same_export(sqlite_store: Store, batches: list[list[Piece]]) -> None:
+    emptied(sqlite_store)
+    service.take_pieces(sqlite_store, ALL)
+    whole = exported(sqlite_store)
+    emptied(sqlite_store)
+    for batch in batches:
+        service.take_pieces(sqlite_store, batch)
+    assert exported(sqlite_store) == whole
+
+
+def test_one_by_one_is_as_all_at_once_on_both_engines(store: Store) -> None:
+    for each in reversed(ALL):
+        service.take_pieces(store, [each])
+    piecewise = exported(store)
+    emptied(store)
+    service.take_pieces(store, ALL)
+    assert exported(store) == piecewise
+    first = service.request(store, f"{1:032x}")
+    assert (first.route, first.input, first.session_id, len(first.calls)) == ("r", "hi", "s", 2)
+    assert first.calls[0].response == "hi"
+    assert (first.retrievals[0].documents, first.tool_calls[0].result) == ([{"id": "d", "score": 1.5}], "x")
+    assert service.request(store, f"{2:032x}").calls[0].tokens.input == 7
+
+
+def test_what_came_later_from_elsewhere_stays_when_a_late_span_comes(store: Store) -> None:
+    """Feedback and reckoned costs are not in the spans; the span they were given to may prove to be an inner one."""
+    service.take_pieces(store, [piece(1, 2, 1, gen_ai__operation__name="chat")])
+    with store.write() as session:
+        session.connection().execute(
+            sa.text(
+                "INSERT INTO feedback (trace_id, request_span_id, place, kind, value, more) "
+                f"VALUES ('{1:032x}', '{2:016x}', 0, 'thumb', '-1', '{{}}')"
+            )
+        )
+        session.connection().execute(sa.text("UPDATE calls SET cost_nano_usd = 5, price_id = 'p1'"))
+    service.take_pieces(store, [piece(1, 1)])
+    [request] = service.export_requests(store)
+    assert (request.span_id, request.feedback[0].value) == (f"{1:016x}", -1)
+    assert request.calls[0].cost_nano_usd == 5
+    with store.reader.connect() as connection:
+        assert connection.execute(sa.text("SELECT price_id FROM calls")).scalar_one() == "p1"
+        assert connection.execute(sa.text("SELECT cost_nano_usd FROM requests")).scalar_one() == 5
+
+
+def test_of_two_forms_of_a_span_the_fuller_counts_in_either_order(store: Store) -> None:
+    part, full = piece(1, 1, watchkeeper__route="r"), piece(1, 1, watchkeeper__route="r", session__id="s")
+    for order in ([part, full], [full, part]):
+        emptied(store)
+        for each in order:
+            service.take_pieces(store, [each])
+        assert [r.session_id for r in service.export_requests(store)] == ["s"]
+
+
+def test_an_import_and_its_spans_are_one_request(store: Store) -> None:
+    service.take_pieces(store, [piece(1, 1, watchkeeper__route="r", watchkeeper__kind="request")])
+    imported = request_of(
+        {"trace_id": f"{1:032x}", "span_id": f"{1:016x}", "started_at": "2026-11-24T10:00:00Z", "route": "i"}
+    )
+    service.import_requests(store, [imported])
+    assert [r.route for r in service.export_requests(store)] == ["i"]
+
+
+@pytest.mark.parametrize("size", [0, 1, 3000])
+def test_nothing_one_and_many(store: Store, size: int) -> None:
+    assert service.take_pieces(store, [piece(n + 1, n + 1) for n in range(size)]) == size
+    assert service.stock(store).total == size
