@@ -6,7 +6,10 @@ environment variable and never written in the file.
 """
 
 import os
+import re
 import tomllib
+from datetime import date
+from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
 from typing import Literal
@@ -66,6 +69,10 @@ class RouteSettings(_Section):
         description="Glob of models to check when they appear, e.g. openai/gpt-5*; default: the model's own family.",
     )
 
+    content: Literal["full", "hashed", "none"] | None = Field(
+        None, description="What is kept of its texts; default: privacy.content."
+    )
+
     @field_validator("model")
     @classmethod
     def _names_a_provider(cls, value: str) -> str:
@@ -120,6 +127,59 @@ class BudgetSettings(_Section):
     timezone: str = "UTC"
 
 
+class PriceOverrideSettings(_Section):
+    """A negotiated rate, in US dollars per million tokens; it wins over the list price."""
+
+    provider: str = Field(description='As the records name it; "*" is every provider.')
+    model: str = Field(min_length=1, description="Glob over the model's name, e.g. gpt-4o*.")
+    effective_from: date = Field(description="First day (UTC) it holds.")
+    input: Decimal | None = Field(None, ge=0, description="Input tokens that are neither read from nor put in a cache.")
+    cache_read: Decimal | None = Field(None, ge=0, description="Default: as input.")
+    cache_write: Decimal | None = Field(None, ge=0, description="Default: as input.")
+    output: Decimal | None = Field(None, ge=0, description="Output tokens without reasoning.")
+    reasoning: Decimal | None = Field(None, ge=0, description="Default: as output.")
+    per_request: Decimal = Field(Decimal(0), ge=0, description="US dollars of every call besides its tokens.")
+
+
+class PriceSettings(_Section):
+    """What calls cost where the list price is not what you pay."""
+
+    overrides: list[PriceOverrideSettings] = []
+    alert_calls: int = Field(5, ge=1, description="Unpriced calls of one model in a day before somebody is told.")
+    alert_share: float = Field(0.01, ge=0, le=1, description="And at least this share of the day's calls.")
+
+
+class PrivacySettings(_Section):
+    """What is taken out of records before they are stored."""
+
+    redact: bool = Field(True, description="Mask e-mail addresses, phone and card numbers, keys and your own patterns.")
+    content: Literal["full", "hashed", "none"] = Field("full", description="What is kept of texts.")
+    patterns: dict[str, str] = Field({}, description="NAME = regular expression; what matches becomes [NAME].")
+    keep: list[str] = Field([], description="Names of attributes that are never changed.")
+    user_id_secret_env: str = Field(
+        "WATCHKEEPER_USER_ID_SECRET", description="Environment variable of the secret that user ids are hashed with."
+    )
+
+    @property
+    def user_id_secret(self) -> bytes | None:
+        """The secret, or None: then user ids are not kept at all."""
+        return os.environ.get(self.user_id_secret_env, "").encode() or None
+
+    @field_validator("patterns")
+    @classmethod
+    def _compiles(cls, value: dict[str, str]) -> dict[str, str]:
+        for name, pattern in value.items():
+            if not re.fullmatch(r"[a-z0-9_]{1,40}", name):
+                raise ValueError(f"{name[:60]!r}: a pattern's name has a-z, 0-9 and _")
+            try:
+                matches_nothing = re.compile(pattern).fullmatch("") is not None
+            except (re.error, OverflowError, RecursionError) as error:
+                raise ValueError(f"{name}: not a regular expression: {error}") from None
+            if matches_nothing:
+                raise ValueError(f"{name}: matches the empty text; write what must be there")
+        return value
+
+
 class Settings(BaseSettings):
     """All settings of one installation."""
 
@@ -134,6 +194,8 @@ class Settings(BaseSettings):
     suites: SuiteSettings = SuiteSettings()
     sampling: SamplingSettings = SamplingSettings()
     budgets: list[BudgetSettings] = []
+    prices: PriceSettings = PriceSettings()
+    privacy: PrivacySettings = PrivacySettings()
 
     @classmethod
     def settings_customise_sources(
@@ -221,6 +283,6 @@ def _explain(path: Path, error: ValidationError) -> str:
 def _known_keys() -> set[str]:
     sections = (
         StoreSettings, WebSettings, ProviderSettings, RouteSettings, SlackSettings, RunbookSettings, SuiteSettings,
-        SamplingSettings, BudgetSettings,
+        SamplingSettings, BudgetSettings, PriceSettings, PriceOverrideSettings, PrivacySettings,
     )  # fmt: skip
     return set(Settings.model_fields).union(*(section.model_fields for section in sections))

@@ -1,15 +1,18 @@
-"""What `doctor` looks at: configuration, store, providers, suites, runbooks, Slack, the outbox."""
+"""What `doctor` looks at: configuration, store, records, prices, providers, suites, runbooks, Slack, the outbox."""
 
 import asyncio
 from collections.abc import Iterator
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 
 from watchkeeper.app import App, provider_configs
+from watchkeeper.cost import service as cost
 from watchkeeper.deployments import read_deployments
 from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import WatchkeeperError
 from watchkeeper.incidents import service as incidents
+from watchkeeper.jobs import price_list
 from watchkeeper.migrations.migrate import current_revision
 from watchkeeper.model_watch import service as model_watch
 from watchkeeper.observability import service as observability
@@ -34,6 +37,7 @@ def examine(app: App) -> list[Line]:
             what="store", state="ok", detail=f"{app.store.dialect}, schema {current_revision(app.settings.store.url)}"
         ),
         _records(app),
+        _prices(app),
         *_providers(app),
         *_routes(app),
         *_suites(app),
@@ -55,6 +59,17 @@ def _records(app: App) -> Line:
     return Line(
         what="records", state="ok", detail=f"{held.total} requests, the newest of {format_time(held.newest)[:16]}Z"
     )
+
+
+def _prices(app: App) -> Line:
+    day = app.clock.now() - timedelta(days=1)
+    unpriced = sum(group.calls - group.failed for group in cost.unpriced_groups(app.store, day))
+    detail = price_list(app.settings).version
+    if unpriced:
+        return Line(
+            what="prices", state="note", detail=f"{detail}; {unpriced} calls of a day: watchkeeper prices check"
+        )
+    return Line(what="prices", state="ok", detail=f"{detail}; every call of the last day is priced")
 
 
 def _providers(app: App) -> Iterator[Line]:

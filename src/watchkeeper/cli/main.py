@@ -16,6 +16,7 @@ from watchkeeper.cli import (
     example,
     incidents,
     models,
+    prices,
     records,
     runbooks,
     runs,
@@ -70,6 +71,7 @@ app.add_typer(suites.app, name="suites")
 app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(records.app, name="records")
+app.add_typer(prices.app, name="prices")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(runbooks.app, name="runbooks")

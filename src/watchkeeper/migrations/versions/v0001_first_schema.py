@@ -303,8 +303,41 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("job_id", name="pk_resolutions"),
     )
 
+    op.create_table(
+        "price_changes",
+        sa.Column("id", sa.Integer(), nullable=False),
+        sa.Column("trace_id", Text(), nullable=False),
+        sa.Column("span_id", Text(), nullable=False),
+        sa.Column("old_cost_nano_usd", sa.BigInteger(), nullable=False),
+        sa.Column("old_price_id", Text(), nullable=False),
+        sa.Column("new_cost_nano_usd", sa.BigInteger(), nullable=False),
+        sa.Column("new_price_id", Text(), nullable=False),
+        sa.Column("why", Text(), nullable=False),
+        sa.Column("changed_at", Time(), nullable=False),
+        sa.PrimaryKeyConstraint("id", name="pk_price_changes"),
+    )
+    op.create_index("ix_price_changes_trace_id", "price_changes", ["trace_id"])
+    op.create_table(
+        "unpriced_calls",
+        sa.Column("trace_id", Text(), nullable=False),
+        sa.Column("span_id", Text(), nullable=False),
+        sa.Column("reason", Text(), nullable=False),
+        sa.Column("detail", Text(), nullable=False),
+        sa.Column("looked_in", Text(), nullable=False),
+        sa.Column("provider", Text()),
+        sa.Column("model", Text()),
+        sa.Column("tokens_input", sa.BigInteger()),
+        sa.Column("tokens_output", sa.BigInteger()),
+        sa.Column("looked_at", Time(), nullable=False),
+        sa.PrimaryKeyConstraint("trace_id", "span_id", name="pk_unpriced_calls"),
+        sqlite_with_rowid=False,
+    )
+
 
 def downgrade() -> None:
+    op.drop_table("unpriced_calls")
+    op.drop_index("ix_price_changes_trace_id", table_name="price_changes")
+    op.drop_table("price_changes")
     op.drop_table("resolutions")
     op.drop_index("ix_posted_feedback_trace_id", table_name="posted_feedback")
     op.drop_table("posted_feedback")
