@@ -117,6 +117,54 @@ def show_record(
         print(render_request(found))
 
 
+@app.command("why")
+def why_record(
+    trace_id: Annotated[str, typer.Argument(metavar="TRACE_ID", help="32 hexadecimal digits.")],
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """How far a request has come: received, put together, priced. Exit 1 when a step is not done."""
+    from watchkeeper.app import open_app
+    from watchkeeper.observability import service
+    from watchkeeper.observability.plain import visible
+
+    with open_app(config) as opened:
+        steps = service.why(opened.store, trace_id)
+    if as_json:
+        print_json([{"step": each.step, "done": each.done, "detail": each.detail} for each in steps])
+    else:
+        for each in steps:
+            print(f"{each.step:<10} {'yes' if each.done else 'no':<4} {visible(each.detail)}")
+    if not all(each.done for each in steps):
+        raise typer.Exit(1)
+
+
+@app.command("prune")
+def prune_records(
+    before: Annotated[str, typer.Option("--before", help=f"Requests that started before. {_SPAN_HELP}")],
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say how many there are.")] = False,
+    as_json: JsonOption = False,
+    config: ConfigOption = None,
+) -> None:
+    """Delete old requests and the texts nothing else needs. The file keeps its size; the room is used again."""
+    from watchkeeper.app import open_app
+    from watchkeeper.observability import service
+
+    with open_app(config) as opened:
+        until = _instant("--before", before, opened.clock.now())
+        assert until is not None
+        if dry_run:
+            requests, texts = service.count_before(opened.store, until), None
+        else:
+            requests, texts = service.prune(opened.store, until)
+    if as_json:
+        print_json({"requests": requests, "texts": texts, "dry_run": dry_run})
+    elif dry_run:
+        print(f"{requests} requests would be deleted")
+    else:
+        print(f"{requests} requests and {texts} texts deleted")
+
+
 class _Rejects:
     """The lines of one file: the good ones to be stored, the others told and written beside it.
 

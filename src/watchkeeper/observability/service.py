@@ -17,6 +17,7 @@ from watchkeeper.observability.packing import Texts
 from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, piece_of, unpacked
 from watchkeeper.observability.pieces import packed as pack_piece
 from watchkeeper.observability.request import Feedback, Request
+from watchkeeper.observability.steps import Step, steps_of
 
 _WRITTEN_TOGETHER = 500
 _READ_TOGETHER = 200
@@ -125,6 +126,49 @@ def export_requests(
         if len(found) < _READ_TOGETHER:
             return
         after = (found[-1].started_at, found[-1].trace_id, found[-1].span_id)
+
+
+def prune(opened: Store, before: datetime) -> tuple[int, int]:
+    """Delete the requests that started before a time, and then the texts nothing points at any more.
+
+    Returns:
+        Requests and texts deleted. In several transactions: one that is cut short is simply run again.
+
+    Raises:
+        StoreFailed: If the store fails.
+    """
+    requests = 0
+    while True:
+        with opened.write() as session:
+            removed = store.remove_before(session, before, limit=_WRITTEN_TOGETHER)
+        requests += removed
+        if removed < _WRITTEN_TOGETHER:
+            break
+    with opened.write() as session:
+        return requests, store.remove_orphans(session, before)
+
+
+def count_before(opened: Store, before: datetime) -> int:
+    """How many requests `prune` would delete."""
+    with opened.read() as session:
+        return store.count_before(session, before)
+
+
+def why(opened: Store, trace_id: str) -> list[Step]:
+    """How far a trace has come: received, put together, priced.
+
+    Raises:
+        NotFound: If nothing of it is known.
+    """
+    wanted = trace_id.strip().lower()
+    with opened.read() as session:
+        rows = store.stored_spans(session, [wanted]).get(wanted)
+        found = store.requests_of_trace(session, wanted)
+        prices = store.price_ids(session, wanted)
+        known = [] if rows or found else store.newest_trace_ids(session, limit=5)
+    if not rows and not found:
+        raise NotFound("request", trace_id[:64], known)
+    return steps_of(rows, found, prices)
 
 
 def stock(opened: Store) -> Stock:

@@ -13,6 +13,7 @@ from sqlmodel import Session
 from watchkeeper.foundation.clock import as_utc
 from watchkeeper.observability import packing, rows, tables
 from watchkeeper.observability.packing import Texts
+from watchkeeper.observability.pieces import keys_of
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.rows import Key
 
@@ -34,6 +35,7 @@ def save(session: Session, requests: Sequence[Request]) -> None:
     latest = {(r.trace_id, r.span_id): r for r in requests}
     if not latest:
         return
+    _lock(session, shared=True)
     batch = rows.Batch(Texts(), _time_of(session))
     for key in sorted(latest):
         batch.add(latest[key])
@@ -46,8 +48,12 @@ def one_ingest_at_a_time(session: Session) -> None:
 
     SQLite has one writer anyway.
     """
+    _lock(session, shared=False)
+
+
+def _lock(session: Session, *, shared: bool) -> None:
     if _is_postgresql(session):
-        session.execute(sa.text(f"SELECT pg_advisory_xact_lock({_INGEST_LOCK})"))
+        session.execute(sa.text(f"SELECT pg_advisory_xact_lock{'_shared' if shared else ''}({_INGEST_LOCK})"))
 
 
 def stored_spans(session: Session, trace_ids: Sequence[str]) -> dict[str, list[Any]]:
@@ -154,12 +160,15 @@ def _with_stored_prices(
 
 
 def _delete_children(session: Session, keys: Sequence[Key], names: Sequence[str]) -> None:
-    if not keys:
-        return
-    mark = "%s" if _is_postgresql(session) else "?"
     for name in names:
-        sql = f"DELETE FROM {name} WHERE trace_id = {mark} AND request_span_id = {mark}"
-        session.connection().exec_driver_sql(sql, list(keys))
+        _delete(session, name, ("trace_id", "request_span_id"), keys)
+
+
+def _delete(session: Session, table: str, columns: Sequence[str], values: Sequence[tuple[str, ...]]) -> None:
+    if values:
+        mark = "%s" if _is_postgresql(session) else "?"
+        where = " AND ".join(f"{name} = {mark}" for name in columns)
+        session.connection().exec_driver_sql(f"DELETE FROM {table} WHERE {where}", list(values))
 
 
 def _write(session: Session, batch: rows.Batch) -> None:
@@ -169,6 +178,66 @@ def _write(session: Session, batch: rows.Batch) -> None:
     _insert(session, _TEXTS, ("hash", "content"), list(zip(keys, packed, strict=True)), replacing=False)
     for name, columns in rows.COLUMNS.items():
         _insert(session, _META[name], columns, batch.rows[name])
+
+
+def remove_before(session: Session, before: datetime, *, limit: int) -> int:
+    """Delete the oldest requests that started before a time, with all inside them; how many it were, at most `limit`.
+
+    The spans of a trace go with its last request.
+    """
+    one_ingest_at_a_time(session)
+    c = _REQUESTS.c
+    query = sa.select(c.trace_id, c.span_id).where(c.started_at < before).order_by(c.started_at).limit(limit)
+    keys = [(row[0], row[1]) for row in session.execute(query)]
+    _delete_children(session, keys, rows.CHILDREN)
+    _delete(session, "requests", ("trace_id", "span_id"), keys)
+    traces = sorted({trace_id for trace_id, _ in keys})
+    left: set[str] = set()
+    for some in _slices(traces):
+        left.update(session.execute(sa.select(c.trace_id).where(c.trace_id.in_(some))).scalars())
+    gone = [(trace_id,) for trace_id in traces if trace_id not in left]
+    _delete(session, "traces", ("trace_id",), gone)
+    _delete(session, "posted_feedback", ("trace_id",), gone)
+    return len(keys)
+
+
+def remove_orphans(session: Session, before: datetime) -> int:
+    """Delete texts nothing points at, and spans that never became a request; how many texts it were."""
+    one_ingest_at_a_time(session)
+    used: set[str | None] = set()
+    query = sa.select(_REQUESTS.c.input_hash, _REQUESTS.c.response_hash)
+    for row in session.execute(query.execution_options(yield_per=_AT_ONCE)):
+        used.update(row)
+    query_calls = sa.select(_CALLS.c.response_hash, _CALLS.c.message_hashes)
+    for response, messages in session.execute(query_calls.execution_options(yield_per=_AT_ONCE)):
+        used.add(response)
+        used.update(each.partition(":")[0] for each in messages)
+    used.update(session.execute(sa.select(_META["tool_calls"].c.result_hash)).scalars())
+    last_ns, stale = int(before.timestamp()) * 10**9, []
+    with_request = sa.exists().where(_REQUESTS.c.trace_id == _TRACES.c.trace_id)
+    query_traces = sa.select(_TRACES.c.trace_id, _TRACES.c.spans, with_request)
+    for trace_id, blob, has_request in session.execute(query_traces.execution_options(yield_per=_AT_ONCE)):
+        packed = packing.read_spans(blob)
+        if not has_request and all(row[5] < last_ns for row in packed):
+            stale.append((trace_id,))
+        else:
+            used.update(key for row in packed for key in keys_of(row))
+    _delete(session, "traces", ("trace_id",), stale)
+    orphans = [(key,) for key in session.execute(sa.select(_TEXTS.c.hash)).scalars() if key not in used]
+    _delete(session, "texts", ("hash",), orphans)
+    return len(orphans)
+
+
+def count_before(session: Session, before: datetime) -> int:
+    """How many requests started before a time."""
+    query = sa.select(sa.func.count()).select_from(_REQUESTS).where(_REQUESTS.c.started_at < before)
+    return int(session.execute(query).scalar_one())
+
+
+def price_ids(session: Session, trace_id: str) -> dict[str, str | None]:
+    """Call's span id -> the price its cost was reckoned with."""
+    query = sa.select(_CALLS.c.span_id, _CALLS.c.price_id).where(_CALLS.c.trace_id == trace_id)
+    return {row[0]: row[1] for row in session.execute(query)}
 
 
 def requests_of_trace(session: Session, trace_id: str) -> list[Request]:

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from watchkeeper.database.engine import Store
+from watchkeeper.foundation.errors import NotFound
 from watchkeeper.observability import otlp, service
 from watchkeeper.observability.otlp import Span
 from watchkeeper.observability.pieces import Piece, piece_of
@@ -140,3 +141,33 @@ def test_an_import_and_its_spans_are_one_request(store: Store) -> None:
 def test_nothing_one_and_many(store: Store, size: int) -> None:
     assert service.take_pieces(store, [piece(n + 1, n + 1) for n in range(size)]) == size
     assert service.stock(store).total == size
+
+
+def test_pruning_takes_the_old_with_their_texts_and_nothing_the_others_need(store: Store) -> None:
+    service.take_pieces(store, ALL)
+    kept = [request_of({"trace_id": f"{n:032x}", "started_at": f"20{n}-11-24T10:00:00Z", "route": "r", "input": "hi",
+                        "calls": [{"messages": [{"role": "user", "content": "hi"}]}]}) for n in (30, 31)]  # fmt: skip
+    service.import_requests(store, kept)
+    old = service.stock(store).total - 2
+    cutoff = kept[0].started_at
+    assert service.count_before(store, cutoff) == old
+    requests, texts = service.prune(store, cutoff)
+    assert (requests, texts > 3) == (old, True)
+    assert list(service.export_requests(store)) == kept
+    with store.reader.connect() as connection:
+        assert connection.execute(sa.text("SELECT count(*) FROM texts")).scalar_one() == 1
+        assert connection.execute(sa.text("SELECT count(*) FROM traces")).scalar_one() == 0
+        assert connection.execute(sa.text("SELECT count(*) FROM calls")).scalar_one() == 2
+    assert service.prune(store, cutoff) == (0, 0)
+
+
+def test_why_says_how_far_a_trace_has_come(store: Store) -> None:
+    service.take_pieces(store, ALL)
+    steps = [(each.step, each.done) for each in service.why(store, f"{1:032x}")]
+    assert steps == [("received", True), ("assembled", True), ("priced", False)]
+    assert [each.done for each in service.why(store, f"{3:032x}")] == [True, False]
+    assert service.why(store, f"{2:032x}")[1].detail.endswith(
+        f"its parent {99:016x} has not arrived or is no part of it"
+    )
+    with pytest.raises(NotFound):
+        service.why(store, "f" * 32)
