@@ -1,38 +1,49 @@
 """A verdict for other programs: JUnit XML for CI, Markdown for a pull request (pure)."""
 
+from collections.abc import Sequence
 from typing import Any
 from xml.etree import ElementTree
 
 _SHOWN = 10
+_LISTED = 200
+"""Ids of one list in JUnit XML; a CI server keeps every report."""
 
 
 def junit_xml(document: dict[str, Any]) -> str:
-    """JUnit XML of a check: one test case per scorer and per changed or unanswered case.
+    """JUnit XML of a check: one test case per scorer, failed exactly when it makes the check exit 1.
 
-    A regression is a <failure>, an answer that is missing an <error>: they are not the same.
+    A primary scorer that regressed is a <failure>, one that is inconclusive is <skipped>; so is a regressed
+    one that was overridden, and the suite says who did that and why. Cases that changed are text of the
+    scorer's <system-out>, answers that are missing of its <system-err>: neither fails anything by itself.
     """
     root = ElementTree.Element("testsuites", name="watchkeeper")
+    override = document["override"]
     for suite in document["suites"]:
-        element = ElementTree.SubElement(root, "testsuite", name=suite["suite"])
-        failures = errors = skipped = 0
+        element = ElementTree.SubElement(root, "testsuite", name=_xml_text(suite["suite"]))
+        if override:
+            properties = ElementTree.SubElement(element, "properties")
+            signed = _xml_text(f"{override['by']}: {override['why']}")
+            ElementTree.SubElement(properties, "property", name="override", value=signed)
+        failures = skipped = 0
         for scorer in suite["scorers"]:
-            case = _testcase(element, suite, scorer["name"])
-            if scorer["verdict"] == "regressed" and scorer["primary"]:
+            case = ElementTree.SubElement(
+                element, "testcase", classname=_xml_text(suite["suite"]), name=_xml_text(scorer["name"])
+            )
+            if not scorer["primary"]:
+                continue
+            if scorer["verdict"] == "regressed" and not override:
                 failures += 1
-                _child(case, "failure", "regressed", _figures(scorer))
-            elif scorer["verdict"] == "inconclusive" and scorer["primary"]:
+                failure = ElementTree.SubElement(case, "failure", message=_xml_text(_figures(scorer)), type="regressed")
+                failure.text = _xml_text(scorer["reason"])
+            elif scorer["verdict"] != "pass":
                 skipped += 1
-                _child(case, "skipped", None, scorer["reason"])
-        for name in suite["newly_failing"]:
-            failures += 1
-            _child(_testcase(element, suite, f"case {name}"), "failure", "newly_failing", "passed before, fails now")
-        for error in suite["errors"]:
-            errors += 1
-            case = _testcase(element, suite, f"case {error['case']} #{error['repeat']} {error['side']}")
-            _child(case, "error", error["error_type"], error["message"] or "")
-        element.set("tests", str(len(element)))
+                overridden = f"regressed, overridden by {override['by']}: " if scorer["verdict"] == "regressed" else ""
+                ElementTree.SubElement(case, "skipped", message=_xml_text(overridden + scorer["reason"]))
+            _text(case, "system-out", _changed(suite))
+            _text(case, "system-err", _missing(suite))
+        element.set("tests", str(len(suite["scorers"])))
         element.set("failures", str(failures))
-        element.set("errors", str(errors))
+        element.set("errors", "0")
         element.set("skipped", str(skipped))
     ElementTree.indent(root)
     return '<?xml version="1.0" encoding="UTF-8"?>\n' + ElementTree.tostring(root, encoding="unicode") + "\n"
@@ -63,19 +74,33 @@ def markdown(document: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
-def _testcase(parent: ElementTree.Element, suite: dict[str, Any], name: str) -> ElementTree.Element:
-    return ElementTree.SubElement(parent, "testcase", classname=suite["suite"], name=_xml_text(name))
+def _changed(suite: dict[str, Any]) -> list[str]:
+    named = (("newly failing", suite["newly_failing"]), ("newly passing", suite["newly_passing"]))
+    return [line for what, cases in named if cases for line in _listed(f"{what} by any primary scorer", cases)]
 
 
-def _child(case: ElementTree.Element, tag: str, kind: str | None, message: str) -> None:
-    child = ElementTree.SubElement(case, tag, message=_xml_text(message))
-    if kind:
-        child.set("type", kind)
+def _missing(suite: dict[str, Any]) -> list[str]:
+    answers = [
+        f"{e['case']} #{e['repeat']} {e['side']}: {e['error_type']}: {e['message'] or ''}" for e in suite["errors"]
+    ]
+    return _listed("answers missing", answers) if answers else []
+
+
+def _listed(what: str, found: Sequence[str]) -> list[str]:
+    more = [f"and {len(found) - _LISTED} more"] if len(found) > _LISTED else []
+    return [f"{what} ({len(found)}):", *found[:_LISTED], *more]
+
+
+def _text(case: ElementTree.Element, tag: str, lines: Sequence[str]) -> None:
+    if lines:
+        ElementTree.SubElement(case, tag).text = _xml_text("\n".join(lines))
 
 
 def _xml_text(text: str) -> str:
-    """Text without the control characters XML 1.0 cannot hold."""
-    return "".join(c for c in text if c in "\t\n" or (ord(c) >= 32 and not 0xD800 <= ord(c) <= 0xDFFF))
+    """Text without the characters XML 1.0 cannot hold."""
+    return "".join(
+        c for c in text if c in "\t\n" or (c >= " " and not "\ud800" <= c <= "\udfff" and c not in "\ufffe\uffff")
+    )
 
 
 def _figures(scorer: dict[str, Any]) -> str:
