@@ -43,7 +43,8 @@ def upgrade(
     from watchkeeper.jobs import check_upgrade
 
     signed = _signed(override, by)
-    with open_app(config) as app, progress_of() as on_progress:
+    _check_writable(junit, summary)
+    with open_app(config) as app, progress_of(fresh=fresh) as on_progress:
         document = check_upgrade(
             app,
             baseline=baseline,
@@ -79,7 +80,8 @@ def check(
     from watchkeeper.jobs import check_suites
 
     signed = _signed(override, by)
-    with open_app(config) as app, progress_of() as on_progress:
+    _check_writable(junit, summary)
+    with open_app(config) as app, progress_of(fresh=fresh) as on_progress:
         document = check_suites(
             app,
             suites=suites or [],
@@ -111,22 +113,47 @@ def _signed(why: str | None, by: str | None) -> "Override | None":
     return Override(by=by or getpass.getuser(), why=why.strip())
 
 
-def _finish(document: dict[str, Any], *, as_json: bool, junit: Path | None, summary: Path | None) -> None:
+def _check_writable(*reports: Path | None) -> None:
+    """Refuse a report that could not be written before anything is paid for."""
+    import os
+
     from watchkeeper.foundation.errors import Misconfigured
+
+    for path in filter(None, reports):
+        problem = ""
+        try:
+            if path.is_dir():
+                problem = "it is a folder"
+            elif not path.parent.is_dir():
+                problem = f"there is no folder {path.parent}"
+            elif not os.access(path if path.exists() else path.parent, os.W_OK):
+                problem = "permission denied"
+        except OSError as error:
+            problem = error.strerror or str(error)
+        if problem:
+            raise Misconfigured(f"{path}: cannot be written: {problem}; nothing was asked")
+
+
+def _finish(document: dict[str, Any], *, as_json: bool, junit: Path | None, summary: Path | None) -> None:
+    from watchkeeper.foundation.errors import Transient
     from watchkeeper.regression.formats import junit_xml, markdown
 
+    unwritten = None
     try:
         if junit:
             junit.write_text(junit_xml(document), "utf-8")
         if summary:
-            with summary.open("a", encoding="utf-8") as file:
+            with summary.open("a", encoding="utf-8", errors="backslashreplace") as file:
                 file.write(markdown(document))
     except OSError as error:
-        raise Misconfigured(f"{error.filename}: cannot be written: {error.strerror}") from None
+        unwritten = error  # the verdict was paid for: it is told first
     if as_json:
         print_json(document)
     else:
         from watchkeeper.cli.verdict_table import print_verdict
 
         print_verdict(document)
+    if unwritten is not None:
+        path = unwritten.filename or " or ".join(str(path) for path in (junit, summary) if path)
+        raise Transient(f"{path}: cannot be written: {unwritten.strerror}; the verdict is stored and printed above")
     raise typer.Exit(document["exit_code"])

@@ -19,8 +19,11 @@ _LINE_EVERY_S = 10.0
 
 
 @contextmanager
-def progress_of() -> Iterator[OnProgress]:
+def progress_of(*, fresh: bool = False) -> Iterator[OnProgress]:
     """Shows progress while the block runs; Ctrl-C inside it becomes one line that says how to go on.
+
+    Args:
+        fresh: Whether the command has --fresh, with which it would ask everything again.
 
     Raises:
         Interrupted: If the person stopped it.
@@ -37,8 +40,9 @@ def progress_of() -> Iterator[OnProgress]:
             yield on_progress
     except KeyboardInterrupt:
         done, planned = sum(r.done for r in latest), sum(r.planned for r in latest)
+        again = "the same command without --fresh" if fresh else "the same command"
         raise Interrupted(
-            f"stopped; {done} of {planned} answers are stored ({_cost(latest)}); the same command goes on from there"
+            f"stopped; {done} of {planned} answers are stored ({_cost(latest)}); {again} goes on from there"
         ) from None
 
 
