@@ -16,12 +16,6 @@ from watchkeeper.cost.rates import Override as RateOverride
 from watchkeeper.cost.rates import Rates
 from watchkeeper.cost.service import Pricing
 from watchkeeper.cost.unpriced import unpriced_findings
-from watchkeeper.cost import service as cost
-from watchkeeper.cost.prices import PriceList
-from watchkeeper.cost.rates import Override as RateOverride
-from watchkeeper.cost.rates import Rates
-from watchkeeper.cost.service import Pricing
-from watchkeeper.cost.unpriced import unpriced_findings
 from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToCheck
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents import service as incidents
@@ -38,7 +32,7 @@ from watchkeeper.regression import service as regression
 from watchkeeper.regression.runner import ProviderFailed
 from watchkeeper.regression.service import Comparing, OnProgress, Target
 from watchkeeper.regression.suite import Suite
-from watchkeeper.regression.suite_files import check_renders, read_routes, read_suite, suite_names
+from watchkeeper.regression.suite_files import read_routes, read_suite, suite_names
 from watchkeeper.settings import Settings
 from watchkeeper.stats.planning import cases_to_pass, detectable_loss
 
@@ -125,7 +119,6 @@ def check_suites(
             prompt_id, _, version = candidate.partition("@")
             template = read_prompt(settings.suites.prompts, prompt_id, version)
             changed = regression.with_prompt(suite, template=template, prompt=candidate)
-            check_renders(settings.suites.path, changed)
             new = _target(settings, model, changed)
         else:
             new = _target(settings, candidate, suite)
@@ -248,13 +241,13 @@ def _signed(app: App, override: Override | None) -> Mapping[str, str] | None:
 
 def _conclude_upgrade(app: App, document: dict[str, Any], *, baseline: str, candidate: str) -> None:
     finding = upgrade_finding(document, baseline=baseline, candidate=candidate)
-    subject = upgrade_subject(baseline, candidate)
     incidents.reconcile(
         app.store,
         [finding] if finding else [],
+        # An undecided check proves nothing: it neither opens nor closes an incident.
         scope=Scope(
-            kinds=frozenset({"model-regressed"} if _settles(app, document, subject) else ()),
-            subject=subject,
+            kinds=frozenset({"model-regressed"} if document["verdict"] != "inconclusive" else ()),
+            subject=upgrade_subject(baseline, candidate),
         ),
         now=app.clock.now(),
         first_moves=runbook_shelf(app.settings),
@@ -270,17 +263,6 @@ def _conclude_upgrade(app: App, document: dict[str, Any], *, baseline: str, cand
             links={"Run": f"/runs/{document['run_id']}"},
             now=app.clock.now(),
         )
-
-
-def _settles(app: App, document: dict[str, Any], subject: Mapping[str, str]) -> bool:
-    """Whether a check can close the upgrade's incident: it is decided, and asked every suite that had regressed."""
-    checked = {suite["suite"] for suite in document["suites"]}
-    decided = bool(document["verdict"] != "inconclusive")
-    for incident in incidents.list_incidents(app.store):
-        if incident.kind == "model-regressed" and dict(incident.subject) == subject and incident.resolved_at is None:
-            before = {s["suite"] for s in incident.evidence.get("suites", ()) if s.get("verdict") == "regressed"}
-            return decided and before <= checked
-    return decided
 
 
 def _provider_incidents(
@@ -309,12 +291,8 @@ def _provider_incidents(
         )
 
 
-def deliver_alerts(app: App, *, insist: bool = False) -> DeliveryReport:
-    """Send what waits in the outbox; without a token it keeps waiting and nothing is lost.
-
-    Args:
-        insist: A person asks: try at once what waits for a while after trouble.
-    """
+def deliver_alerts(app: App) -> DeliveryReport:
+    """Send what waits in the outbox; without a token it keeps waiting and nothing is lost."""
     slack = app.settings.slack
     return incidents.deliver(
         app.store,
@@ -322,64 +300,7 @@ def deliver_alerts(app: App, *, insist: bool = False) -> DeliveryReport:
         base_url=app.settings.web.base_url,
         runbooks_url=app.settings.runbooks.base_url,
         clock=app.clock,
-        insist=insist,
     )
-
-
-_LATE = timedelta(days=8)
-"""How long after its start a call may still be stored and is priced by the schedule; `prices check` looks at all."""
-
-
-def price_records(app: App) -> Pricing:
-    """Price the calls of the last days that have no cost; models that cannot be priced become incidents."""
-    now = app.clock.now()
-    done = cost.price_calls(app.store, price_list(app.settings), now - _LATE, now=now)
-    tell_unpriced(app)
-    return done
-
-
-def tell_unpriced(app: App) -> None:
-    """Make the `unpriced-calls` incidents agree with the last day's calls."""
-    now = app.clock.now()
-    day = now - timedelta(days=1)
-    incidents.reconcile(
-        app.store,
-        unpriced_findings(
-            cost.unpriced_groups(app.store, day),
-            cost.count_calls(app.store, day),
-            least=app.settings.prices.alert_calls,
-            share=app.settings.prices.alert_share,
-        ),
-        scope=Scope(kinds=frozenset({"unpriced-calls"})),
-        now=now,
-        first_moves=runbook_shelf(app.settings),
-        actor="price_records",
-    )
-
-
-def price_list(settings: Settings) -> PriceList:
-    """The prices of stored calls: the configured overrides, then the list."""
-    return PriceList(overrides=rate_overrides(settings))
-
-
-def rate_overrides(settings: Settings) -> list[RateOverride]:
-    """The negotiated rates of the configuration."""
-    return [
-        RateOverride(
-            provider=each.provider,
-            model=each.model,
-            effective_from=datetime.combine(each.effective_from, time(), UTC),
-            rates=Rates(
-                input=each.input,
-                cache_read=each.cache_read,
-                cache_write=each.cache_write,
-                output=each.output,
-                reasoning=each.reasoning,
-                per_request=each.per_request,
-            ),
-        )
-        for each in settings.prices.overrides
-    ]
 
 
 _LATE = timedelta(days=8)
