@@ -524,3 +524,73 @@ def test_the_import_is_quick_and_leaves_opentelemetry_for_the_first_use() -> Non
     out = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.splitlines()
     assert float(out[0]) < 0.3
     assert out[1] == "[]"
+
+
+def test_decorators_generators_and_a_context_closed_elsewhere(server: Server, tmp_path: Path) -> None:
+    out = run(
+        """
+        import asyncio
+
+        @watchkeeper.request(route="plain")
+        def plain(): return watchkeeper.current_request() is not None
+
+        @watchkeeper.request(route="pieces")
+        def pieces():
+            watchkeeper.current_request().call("inside").finish("x")
+            yield 1
+
+        @watchkeeper.request(route="task")
+        async def task(): return 2
+
+        async def open_for_long():
+            with watchkeeper.request(route="elsewhere"):
+                yield 1
+                yield 2
+
+        async def all():
+            assert await task() == 2
+            it = open_for_long()
+            await it.__anext__()
+            await asyncio.create_task(it.aclose())
+
+        assert plain() and list(pieces()) == [1] and watchkeeper.current_request() is None
+        asyncio.run(all())
+        twice = watchkeeper.request(route="twice")
+        with twice: pass
+        with twice: pass
+        print(watchkeeper.flush(20))
+        """,
+        tmp_path / "spool",
+        server.url,
+    )
+    assert out == "True\n"
+    requests = ["elsewhere", "pieces", "plain", "task", "twice", "twice"]
+    assert server.names() == ["chat inside", *(f"request {name}" for name in requests)]
+
+
+def test_killed_again_and_again_what_was_a_quarter_second_old_is_never_lost(server: Server, tmp_path: Path) -> None:
+    code = """
+        n = 0
+        while True:
+            with watchkeeper.request(route=f"{sys.argv[1]}-{n}"):
+                pass
+            print(f"{n} {time.monotonic()}", flush=True)
+            n += 1
+            time.sleep(0.0005)
+    """
+    expected: set[str] = set()
+    for life in range(4):
+        with application(code, tmp_path / "spool", server.url, str(life)) as process:
+            assert process.stdout is not None
+            first = process.stdout.readline()
+            time.sleep(0.5 + 0.13 * life)
+            killed = time.monotonic()
+            process.kill()
+            lines = [first, *process.stdout.read().splitlines()[:-1]]
+        for number, at in (line.split() for line in lines):
+            if float(at) < killed - 0.25:
+                expected.add(f"request {life}-{number}")
+    run("watchkeeper.init(); assert watchkeeper.flush(20)", tmp_path / "spool", server.url)
+    assert len(expected) > 100
+    assert expected - set(server.names()) == set()
+    assert left(tmp_path / "spool") == []

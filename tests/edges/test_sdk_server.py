@@ -77,6 +77,13 @@ def entries_of(body: bytes) -> list[dict[str, Any]]:
     return found
 
 
+class Listener(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A sender that was killed is nothing to print."""
+
+
 class Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
     taken: Taken
@@ -92,7 +99,10 @@ class Handler(BaseHTTPRequestHandler):
         self.answer(200, json.dumps(body).encode())
 
     def do_POST(self) -> None:
-        body = self.rfile.read(int(self.headers.get("content-length", 0)))
+        length = int(self.headers.get("content-length", 0))
+        body = self.rfile.read(length)
+        if len(body) < length:  # the sender was killed
+            return None
         t = self.taken
         if self.path == "/mode":
             t.mode = body.decode()
@@ -137,8 +147,7 @@ def main() -> None:
     parser.add_argument("--file", type=Path)
     given = parser.parse_args()
     Handler.taken = Taken(given.file)
-    server = ThreadingHTTPServer(("127.0.0.1", given.port), Handler)
-    server.daemon_threads = True
+    server = Listener(("127.0.0.1", given.port), Handler)
     print(f"listening on http://127.0.0.1:{server.server_address[1]}", flush=True)
     server.serve_forever()
 

@@ -206,6 +206,8 @@ class Stream:
         return piece
 
     def __getattr__(self, name: str) -> Any:
+        if name.startswith("_"):  # copying and pickling ask before there are any pieces
+            raise AttributeError(name)
         return getattr(self._pieces, name)
 
 

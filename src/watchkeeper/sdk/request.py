@@ -101,6 +101,25 @@ class Request(Step):
 
             return around_async  # type: ignore[return-value]
 
+        if inspect.isasyncgenfunction(function):
+
+            @functools.wraps(function)
+            async def around_async_pieces(*args: Any, **kwargs: Any) -> Any:
+                with Request(given):
+                    async for piece in function(*args, **kwargs):
+                        yield piece
+
+            return around_async_pieces  # type: ignore[return-value]
+
+        if inspect.isgeneratorfunction(function):
+
+            @functools.wraps(function)
+            def around_pieces(*args: Any, **kwargs: Any) -> Any:
+                with Request(given):
+                    return (yield from function(*args, **kwargs))
+
+            return around_pieces  # type: ignore[return-value]
+
         @functools.wraps(function)
         def around(*args: Any, **kwargs: Any) -> Any:
             with Request(given):

@@ -72,8 +72,6 @@ def _make(given: dict[str, Any]) -> bool:
             return True
         _runtime.exporter.begin()
         atexit.register(_runtime.exporter.shutdown)
-        if hasattr(os, "register_at_fork"):
-            os.register_at_fork(after_in_child=_after_fork)
         return True
 
 
@@ -85,6 +83,9 @@ def _after_fork() -> None:
             _runtime.exporter.after_fork()
         except Exception as problem:
             failed("beginning anew after a fork", problem)
+
+
+os.register_at_fork(after_in_child=_after_fork)
 
 
 def flush(timeout: float = 10.0) -> bool:

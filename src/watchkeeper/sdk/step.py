@@ -1,6 +1,7 @@
 """What a request and everything inside it share: a span that is begun, filled and ended, never in the host's way."""
 
 import time
+from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -60,6 +61,8 @@ class Step:
 
     def __enter__(self) -> Self:
         try:
+            if self._closed:  # entered once more: another span
+                self._closed, self._late, self._ended_at = False, {}, None
             self._begin(None)
             self._attach()
         except Exception as problem:
@@ -117,10 +120,12 @@ class Step:
         return trace.set_span_in_context(span)
 
     def _detach(self) -> None:
+        token, self._token = self._token, None
         # In another context than the one that was entered (a generator closed elsewhere) there is nothing of ours.
-        if self._token is not None and trace.get_current_span() is self._span:
-            contexts.detach(self._token)
-        self._token = None
+        if token is not None and trace.get_current_span() is self._span:
+            silent = getattr(contexts, "_RUNTIME_CONTEXT", contexts)  # the public one logs a traceback
+            with suppress(ValueError):
+                silent.detach(token)
 
     def _end(self) -> None:
         span = self._span
