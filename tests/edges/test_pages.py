@@ -105,9 +105,19 @@ def suite_document(name: str, cases: int, *, text: str = "") -> dict[str, Any]:
 
 
 def run(
-    app: App, suites: list[dict[str, Any]], answers: dict[str, dict[str, str]], *, text: str = "", run_id: str = RUN
+    app: App,
+    suites: list[dict[str, Any]],
+    answers: dict[str, dict[str, str]],
+    *,
+    text: str = "",
+    run_id: str = RUN,
+    repeated: tuple[str, ...] = ("",),
 ) -> None:
-    """A stored verdict; answers are by suite and case, the same on both sides."""
+    """A stored verdict; answers are by suite and case, the same on both sides.
+
+    Args:
+        repeated: What is put behind the answers of each repeat.
+    """
     override = {"by": f"ada{text}", "why": f"accepted{text}", "at": "2026-11-24T10:00:00Z"}
     verdict = runs.StoredVerdict(
         id=run_id,
@@ -139,8 +149,9 @@ def run(
             runs.add_run(session, stored, {})
             session.flush()
             attempts = [
-                AttemptResult(case_id=case, repeat=0, response=answer, finished_at=NOW)
+                AttemptResult(case_id=case, repeat=repeat, response=f"{answer}{more}", finished_at=NOW)
                 for case, answer in answers[name].items()
+                for repeat, more in enumerate(repeated)
             ]
             if attempts:
                 runs.save_attempts(session, stored.id, attempts, now=NOW)
@@ -412,6 +423,19 @@ def test_a_start_that_is_no_number_is_a_plain_page(many: TestClient, start: str)
     answer = many.get(f"/runs/{RUN}?start={start}")
     assert (answer.status_code, answer.headers["content-type"]) == (422, "text/html; charset=utf-8")
     assert "<p>start: " in answer.text
+
+
+def test_every_repeat_of_a_case_is_shown_in_order_and_labelled(client: TestClient, app: App) -> None:
+    run(app, [suite_document("facts", 1)], {"facts": {"c1": "four"}}, repeated=("", " and", " five"))
+    shown = seen_text(client, f"/runs/{RUN}")
+    places = [shown.index(said) for said in ("1 of 3four", "2 of 3four and", "3 of 3four five")]
+    assert places == sorted(places)
+    assert [shown.count(f"{n} of 3") for n in (1, 2, 3)] == [2, 2, 2]
+
+
+def test_a_case_asked_once_has_no_label(client: TestClient, app: App) -> None:
+    run(app, [suite_document("facts", 1)], {"facts": {"c1": "four"}})
+    assert "1 of 1four" not in seen_text(client, f"/runs/{RUN}")
 
 
 def test_a_run_without_suites_or_cases_is_a_page_too(client: TestClient, app: App) -> None:

@@ -1,7 +1,7 @@
 """A check's outcome as the document that programs read (INTERFACES section 4)."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -9,8 +9,8 @@ from watchkeeper.foundation.money import total, usd
 from watchkeeper.regression.attempt import Attempts
 from watchkeeper.regression.compare import ScorerResult, changed_cases, mean_of
 from watchkeeper.regression.suite import Suite
+from watchkeeper.stats.paired import CasePair, decide_family
 from watchkeeper.stats.paired import as_document as scorer_document
-from watchkeeper.stats.paired import decide_family
 
 VerdictWord = Literal["pass", "regressed", "inconclusive"]
 EXIT_CODES: dict[str, int] = {"pass": 0, "regressed": 1, "inconclusive": 3}
@@ -71,27 +71,30 @@ def as_document(run_id: str, outcomes: Sequence[SuiteOutcome], *, override: Mapp
 
 
 def worst_cases(outcome: SuiteOutcome, *, limit: int = WORST_SHOWN) -> list[dict[str, Any]]:
-    """The cases that lost most, both answers side by side, cut to a readable length."""
+    """The cases that lost most, both answers side by side, cut to a readable length.
+
+    Of a case asked more than once: the candidate's answer that scored least beside the baseline's that scored most.
+    """
     losses = [
-        (after - before, pair.case, result.scorer.name)
+        (after - before, pair, result.scorer.name)
         for result in outcome.results
         if result.primary
         for pair in result.pairs
         if (before := mean_of(pair.baseline)) is not None and (after := mean_of(pair.candidate)) is not None
     ]
-    picked: dict[str, tuple[float, str]] = {}
-    for difference, case, scorer in sorted(losses, key=lambda loss: loss[0]):
+    picked: dict[str, tuple[float, CasePair, str]] = {}
+    for difference, pair, scorer in sorted(losses, key=lambda loss: loss[0]):
         if difference < 0 and len(picked) < limit:
-            picked.setdefault(case, (difference, scorer))
+            picked.setdefault(pair.case, (difference, pair, scorer))
     return [
         {
             "suite": outcome.suite.name,
             "case": case,
             "why": f"{scorer} {difference:+.2f}",
-            "baseline": _answer(outcome.baseline.attempts, case),
-            "candidate": _answer(outcome.candidate.attempts, case),
+            "baseline": _answer(outcome.baseline.attempts, case, _repeat_of(max, pair.baseline)),
+            "candidate": _answer(outcome.candidate.attempts, case, _repeat_of(min, pair.candidate)),
         }
-        for case, (difference, scorer) in picked.items()
+        for case, (difference, pair, scorer) in picked.items()
     ]
 
 
@@ -170,6 +173,11 @@ def _quantile(ordered: Sequence[float], share: float) -> float | None:
     return ordered[max(0, math.ceil(share * len(ordered)) - 1)] if ordered else None
 
 
-def _answer(attempts: Attempts, case: str) -> str | None:
-    attempt = attempts.get((case, 0))
+def _repeat_of(pick: Callable[[Iterable[float]], float], scores: Sequence[float | None]) -> int:
+    """The first repeat with the least or the greatest score."""
+    return scores.index(pick(score for score in scores if score is not None))
+
+
+def _answer(attempts: Attempts, case: str, repeat: int) -> str | None:
+    attempt = attempts.get((case, repeat))
     return attempt.response[:_EXCERPT] if attempt is not None and attempt.response is not None else None

@@ -1,5 +1,6 @@
 """The pages: overview, incidents, runbooks, runs with their cases side by side. Each loads, then renders."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,14 +27,14 @@ class CaseRow:
 
     Attributes:
         change: "newly failing", "newly passing", "missing" or "".
-        baseline: What the baseline answered, or None.
-        candidate: What the candidate answered, or None.
+        baseline: What the baseline answered, repeat by repeat; None where there is no answer.
+        candidate: What the candidate answered, likewise.
     """
 
     case: str
     change: str
-    baseline: str | None
-    candidate: str | None
+    baseline: Sequence[str | None]
+    candidate: Sequence[str | None]
 
 
 @router.get("/")
@@ -119,6 +120,7 @@ def style() -> FileResponse:
 def _case_rows(suite: dict[str, Any], attempts: dict[tuple[str, str], Attempts]) -> list[CaseRow]:
     sides = {side: attempts.get((suite["suite"], side), {}) for side in ("baseline", "candidate")}
     names = list(dict.fromkeys(case for side in sides.values() for case, _ in side))
+    repeats = 1 + max((repeat for side in sides.values() for _, repeat in side), default=0)
     change = {error["case"]: "missing" for error in suite["errors"]}
     change |= dict.fromkeys(suite["newly_passing"], "newly passing") | dict.fromkeys(
         suite["newly_failing"], "newly failing"
@@ -128,8 +130,8 @@ def _case_rows(suite: dict[str, Any], attempts: dict[tuple[str, str], Attempts])
         CaseRow(
             case=c,
             change=change.get(c, ""),
-            baseline=_answer(sides["baseline"], c),
-            candidate=_answer(sides["candidate"], c),
+            baseline=_answers(sides["baseline"], c, repeats),
+            candidate=_answers(sides["candidate"], c, repeats),
         )
         for c in names
     ]
@@ -137,6 +139,6 @@ def _case_rows(suite: dict[str, Any], attempts: dict[tuple[str, str], Attempts])
     return sorted(rows, key=lambda row: (order.index(row.change), first.get(row.case, 0), row.case))
 
 
-def _answer(attempts: Attempts, case: str) -> str | None:
-    attempt = attempts.get((case, 0))
-    return attempt.response if attempt is not None else None
+def _answers(attempts: Attempts, case: str, repeats: int) -> list[str | None]:
+    found = [attempts.get((case, repeat)) for repeat in range(repeats)]
+    return [attempt.response if attempt is not None else None for attempt in found]

@@ -1,11 +1,17 @@
-"""What other programs read of a verdict: JUnit XML that agrees with the exit code."""
+"""What other programs read of a verdict: the worst cases, and JUnit XML that agrees with the exit code."""
 
+from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 
+from watchkeeper.regression.attempt import AttemptResult
+from watchkeeper.regression.compare import score_suite
 from watchkeeper.regression.formats import junit_xml
+from watchkeeper.regression.report import Side, SuiteOutcome, worst_cases
+from watchkeeper.regression.suite_files import read_suite
 
 HOSTILE = "a\x00b\x1b\ud800\ufffe<&]]>"
 
@@ -97,3 +103,41 @@ def test_text_that_xml_cannot_hold_is_left_out() -> None:
     )
     assert suite.attrib["name"] == "ab<&]]>"
     assert counts(suite) == (2, 1, 0, 1)
+
+
+# -- worst cases ---------------------------------------------------------------------------------------
+
+
+def side(answers: list[str | None]) -> Side:
+    attempts = {
+        ("c1", n): AttemptResult(
+            case_id="c1", repeat=n, response=answer, finished_at=datetime(2026, 11, 24, tzinfo=UTC)
+        )
+        for n, answer in enumerate(answers)
+    }
+    return Side(model="p/m", prompt=None, run_id="r", reused=False, attempts=attempts)
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "shown"),
+    [
+        (["yes", "yes", "yes"], ["yes", "yes", "wrong"], ("yes", "wrong")),
+        (["bad", "yes", "yes"], ["yes", "bad", "wrong"], ("yes", "bad")),
+        ([None, "bad", "yes"], [None, "wrong", "wrong"], ("yes", "wrong")),
+    ],
+)
+def test_a_worst_case_shows_the_repeats_that_differ_most(
+    tmp_path: Path, before: list[str | None], after: list[str | None], shown: tuple[str, str]
+) -> None:
+    home = tmp_path / "s"
+    home.mkdir()
+    (home / "cases.jsonl").write_text('{"id": "c1", "input": "?", "reference": "yes"}')
+    (home / "suite.yaml").write_text(
+        'prompt: "{{ input }}"\nrepeats: 3\n'
+        'scorers:\n  - {name: same, kind: exact, equals: "{{ reference }}", primary: true}\n'
+    )
+    suite = read_suite(tmp_path, "s", prompts=tmp_path)
+    old, new = side(before), side(after)
+    results = score_suite(suite, old.attempts, new.attempts)
+    [worst] = worst_cases(SuiteOutcome(suite=suite, baseline=old, candidate=new, results=results))
+    assert (worst["baseline"], worst["candidate"]) == shown
