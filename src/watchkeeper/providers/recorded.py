@@ -67,6 +67,23 @@ def asked_key(messages: Sequence[Mapping[str, Any]]) -> str:
     return json.dumps(plain, ensure_ascii=False)
 
 
+def asked_of(row: Mapping[str, Any], where: str) -> str | list[dict[str, Any]]:
+    """What a recorded call asked: its prompt when that is a text, even an empty one; else its messages.
+
+    Args:
+        where: FILE:LINE.
+
+    Raises:
+        Misconfigured: If it has neither.
+    """
+    if isinstance(prompt := row.get("prompt"), str):
+        return prompt
+    messages = row.get("messages")
+    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
+        raise Misconfigured(f"{where}: prompt: needs a prompt (a text) or messages (a list of objects)")
+    return messages
+
+
 def read_recordings(files: Sequence[Path]) -> Recordings:
     """Every recorded call of the files (.jsonl or .jsonl.gz).
 
@@ -86,24 +103,16 @@ def _recording(row: Any, where: str) -> Recording:
     for name in ("model", "response"):
         if not isinstance(row.get(name), str):
             raise Misconfigured(f"{where}: {name}: must be a text")
+    asked = asked_of(row, where)
     return Recording(
         model=row["model"],
-        asked=_asked(row, where),
+        asked=asked if isinstance(asked, str) else asked_key(asked),
         response=row["response"],
         finish_reason=word(row.get("finish_reason")),
         latency_ms=_number(row, "latency_ms", where),
         usage=_usage(row, where),
         cost_usd=_number(row, "cost_usd", where),
     )
-
-
-def _asked(row: Mapping[str, Any], where: str) -> str:
-    if isinstance(row.get("prompt"), str):
-        return str(row["prompt"])
-    messages = row.get("messages")
-    if not isinstance(messages, list) or not messages or not all(isinstance(m, dict) for m in messages):
-        raise Misconfigured(f"{where}: prompt: needs a prompt (a text) or messages (a list of objects)")
-    return asked_key(messages)
 
 
 def _number(row: Mapping[str, Any], name: str, where: str) -> float | None:

@@ -7,6 +7,7 @@ from typing import Any
 from watchkeeper.foundation.errors import Misconfigured
 from watchkeeper.foundation.ids import short_hash
 from watchkeeper.foundation.json_lines import json_lines
+from watchkeeper.providers.recorded import asked_of
 
 
 def cases_of(files: Sequence[Path]) -> list[dict[str, Any]]:
@@ -19,9 +20,7 @@ def cases_of(files: Sequence[Path]) -> list[dict[str, Any]]:
     cases: dict[str, dict[str, Any]] = {}
     for path in files:
         for number, row in _rows(path):
-            asked = row.get("messages", row.get("prompt"))
-            if not asked:
-                raise Misconfigured(f"{path}:{number}: prompt: a recorded call needs a prompt or messages")
+            asked = asked_of(row, f"{path}:{number}")
             case_id = str(row.get("case_id") or f"case-{short_hash(asked)}")
             known = cases.get(case_id)
             if known is not None and known["input"] != asked:
