@@ -48,7 +48,7 @@ class Request(SQLModel, table=True):
 
     __tablename__ = "requests"
     __table_args__ = (
-        sa.Index("ix_requests_started_at_trace_id_span_id", "started_at", "trace_id", "span_id"),
+        sa.Index("ix_requests_started_at", "started_at"),
         sa.Index("ix_requests_route_started_at", "route", "started_at"),
     )
 

@@ -139,7 +139,7 @@ def upgrade() -> None:
     op.create_index("ix_requests_job_id", "requests", ["job_id"])
     op.create_index("ix_requests_route_started_at", "requests", ["route", "started_at"])
     op.create_index("ix_requests_session_id", "requests", ["session_id"])
-    op.create_index("ix_requests_started_at_trace_id_span_id", "requests", ["started_at", "trace_id", "span_id"])
+    op.create_index("ix_requests_started_at", "requests", ["started_at"])
     op.create_table(
         "retrievals",
         sa.Column("trace_id", Text(), nullable=False),
@@ -354,7 +354,7 @@ def downgrade() -> None:
     op.drop_index("ix_suite_runs_identity", table_name="suite_runs")
     op.drop_table("suite_runs")
     op.drop_table("retrievals")
-    op.drop_index("ix_requests_started_at_trace_id_span_id", table_name="requests")
+    op.drop_index("ix_requests_started_at", table_name="requests")
     op.drop_index("ix_requests_session_id", table_name="requests")
     op.drop_index("ix_requests_route_started_at", table_name="requests")
     op.drop_index("ix_requests_job_id", table_name="requests")
