@@ -32,7 +32,7 @@ from watchkeeper.regression import service as regression
 from watchkeeper.regression.runner import ProviderFailed
 from watchkeeper.regression.service import Comparing, OnProgress, Target
 from watchkeeper.regression.suite import Suite
-from watchkeeper.regression.suite_files import read_routes, read_suite, suite_names
+from watchkeeper.regression.suite_files import check_renders, read_routes, read_suite, suite_names
 from watchkeeper.settings import Settings
 from watchkeeper.stats.planning import cases_to_pass, detectable_loss
 
@@ -119,6 +119,7 @@ def check_suites(
             prompt_id, _, version = candidate.partition("@")
             template = read_prompt(settings.suites.prompts, prompt_id, version)
             changed = regression.with_prompt(suite, template=template, prompt=candidate)
+            check_renders(settings.suites.path, changed)
             new = _target(settings, model, changed)
         else:
             new = _target(settings, candidate, suite)
@@ -241,13 +242,13 @@ def _signed(app: App, override: Override | None) -> Mapping[str, str] | None:
 
 def _conclude_upgrade(app: App, document: dict[str, Any], *, baseline: str, candidate: str) -> None:
     finding = upgrade_finding(document, baseline=baseline, candidate=candidate)
+    subject = upgrade_subject(baseline, candidate)
     incidents.reconcile(
         app.store,
         [finding] if finding else [],
-        # An undecided check proves nothing: it neither opens nor closes an incident.
         scope=Scope(
-            kinds=frozenset({"model-regressed"} if document["verdict"] != "inconclusive" else ()),
-            subject=upgrade_subject(baseline, candidate),
+            kinds=frozenset({"model-regressed"} if _settles(app, document, subject) else ()),
+            subject=subject,
         ),
         now=app.clock.now(),
         first_moves=runbook_shelf(app.settings),
@@ -263,6 +264,17 @@ def _conclude_upgrade(app: App, document: dict[str, Any], *, baseline: str, cand
             links={"Run": f"/runs/{document['run_id']}"},
             now=app.clock.now(),
         )
+
+
+def _settles(app: App, document: dict[str, Any], subject: Mapping[str, str]) -> bool:
+    """Whether a check can close the upgrade's incident: it is decided, and asked every suite that had regressed."""
+    checked = {suite["suite"] for suite in document["suites"]}
+    decided = bool(document["verdict"] != "inconclusive")
+    for incident in incidents.list_incidents(app.store):
+        if incident.kind == "model-regressed" and dict(incident.subject) == subject and incident.resolved_at is None:
+            before = {s["suite"] for s in incident.evidence.get("suites", ()) if s.get("verdict") == "regressed"}
+            return decided and before <= checked
+    return decided
 
 
 def _provider_incidents(

@@ -1,6 +1,7 @@
 """`watchkeeper upgrade` as a tired engineer meets it: killed, stopped, mistyped, unplugged."""
 
 import os
+import shutil
 import signal
 import socket
 import sqlite3
@@ -246,3 +247,50 @@ def test_a_full_disk_stops_the_run_and_loses_nothing_already_stored(
         assert kept > 0
     finally:
         subprocess.run(["umount", "-l", str(disk)], check=True)
+
+
+def test_a_provider_that_goes_away_in_the_middle_is_an_incident_and_no_verdict(
+    project: Project, replay: Any, tmp_path: Path
+) -> None:
+    project.suite("s", cases(200))
+    files = [two_models(tmp_path, 200)]
+    with replay(files, "--latency", "60") as url:
+        project.config(url, provider="concurrency = 5\nmax_retries = 0")
+        process = project.start(*UPGRADE)
+        wait_until(lambda: stored(project) > 40, process)
+    _, err = process.communicate(timeout=60)  # the server is gone
+    assert process.returncode == 4, err
+    assert "is gone" in err
+    [incident] = project.run("incidents", "list", "--json").json
+    assert (incident["kind"], incident["status"]) == ("provider-errors", "firing")
+    with replay(files) as url:
+        project.config(url)
+        done = project.run(*UPGRADE)
+    assert done.code == 0, done.err
+    assert [i["status"] for i in project.run("incidents", "list", "--json").json] == ["resolved"]
+
+
+def test_a_pass_of_fewer_suites_does_not_close_what_another_suite_found(
+    project: Project, replay: Any, tmp_path: Path
+) -> None:
+    project.suite("s", cases(80))
+    project.suite("t", [{**case, "reference": "no"} for case in cases(80)])
+    with replay([two_models(tmp_path, 80, wrong=40)]) as url:
+        project.config(url)
+        assert project.run(*UPGRADE).code == 1  # "s" regressed, "t" improved
+        shutil.rmtree(project.root / "suites" / "s")
+        assert project.run(*UPGRADE).code == 0
+    [incident] = project.run("incidents", "list", "--json").json
+    assert (incident["kind"], incident["status"]) == ("model-regressed", "firing")
+
+
+def test_an_accepted_regression_says_in_the_channel_who_accepted_it(
+    project: Project, replay: Any, tmp_path: Path
+) -> None:
+    project.suite("s", cases(80))
+    with replay([two_models(tmp_path, 80, wrong=40)]) as url:
+        project.config(url)
+        assert project.run(*UPGRADE, "--override", "the old model retires tomorrow", "--by", "ada").code == 0
+    assert "accepted by ada: the old model retires tomorrow" in project.run("alerts", "deliver", "--once").out
+    [incident] = project.run("incidents", "list", "--json").json
+    assert incident["severity"] == "warning"

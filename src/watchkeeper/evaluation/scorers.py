@@ -5,12 +5,14 @@ missing and is counted as missing.
 """
 
 import ast
+import contextlib
 import json
 import math
 import re
+import sys
 import warnings
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -128,13 +130,16 @@ def json_schema(*, schema: Mapping[str, Any]) -> ScoreFunction:
         ValueError: If the schema itself is not a JSON Schema.
     """
     import jsonschema
+    from referencing import Registry
 
     validator_class = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
     try:
         validator_class.check_schema(dict(schema))
     except jsonschema.SchemaError as error:
         raise ValueError(f"not a JSON Schema: {error.message}") from None
-    validator = validator_class(schema)
+    _check_references(schema)
+    # A registry of its own: nothing that a schema refers to is fetched from anywhere.
+    validator = validator_class(schema, registry=Registry())
 
     def score(response: str, case: Mapping[str, Any]) -> Score:
         try:
@@ -143,7 +148,10 @@ def json_schema(*, schema: Mapping[str, Any]) -> ScoreFunction:
             return _WRONG
         except RecursionError:
             return Score(value=None, reason="too deep to parse (RecursionError)")
-        return _RIGHT if validator.is_valid(value) else _WRONG
+        try:
+            return _RIGHT if validator.is_valid(value) else _WRONG
+        except Exception as error:  # a schema that refers to itself without end, a pattern that cannot be read
+            return Score(value=None, reason=f"the schema cannot be applied ({type(error).__name__})")
 
     return score
 
@@ -153,9 +161,13 @@ def function(*, call: Callable[[str, dict[str, Any]], Any], name: str) -> ScoreF
 
     def score(response: str, case: Mapping[str, Any]) -> Score:
         try:
-            value = call(response, dict(case))
-        except Exception as error:  # the team's own code; whatever it raises is a missing score
-            return Score(value=None, reason=f"{name} raised {type(error).__name__}: {error}"[:200])
+            with contextlib.redirect_stdout(sys.stderr):  # what it prints must not stand in our document
+                value = call(response, dict(case))
+            if type(value).__module__ == "numpy":
+                value = value.item()
+        except (Exception, SystemExit) as error:  # the team's own code; whatever it raises is a missing score
+            said = " ".join(f"{type(error).__name__}: {error}".split())
+            return Score(value=None, reason=f"{name} raised {said}"[:200])
         if value is None:
             return Score(value=None, reason=f"{name} gave no score")
         if isinstance(value, bool | int | float) and 0 <= value <= 1:
@@ -163,6 +175,42 @@ def function(*, call: Callable[[str, dict[str, Any]], Any], name: str) -> ScoreF
         return Score(value=None, reason=f"{name} gave {value!r:.40}, which is not in [0, 1]")
 
     return score
+
+
+def _check_references(schema: Mapping[str, Any]) -> None:
+    """Refuse a schema with a $ref that leads nowhere, before anything is paid for.
+
+    Raises:
+        ValueError: Names it.
+    """
+    from referencing import Registry, Resource
+    from referencing.exceptions import Unresolvable
+    from referencing.jsonschema import DRAFT202012
+
+    found = list(_references(schema))
+    if sum(1 for key, _ in found if key == "$id") > ("$id" in schema):
+        return  # parts with names of their own: what a $ref means depends on where it stands
+    resource = Resource.from_contents(dict(schema), default_specification=DRAFT202012)
+    base = resource.id() or ""
+    resolver = Registry().with_resource(base, resource).resolver(base_uri=base)
+    for key, value in found:
+        if key == "$ref":
+            try:
+                resolver.lookup(value)
+            except Unresolvable:
+                raise ValueError(f"$ref {value!r} leads nowhere; what it names must stand in this file") from None
+
+
+def _references(schema: Any) -> Iterator[tuple[str, str]]:
+    """Every $id and $ref, as (which, value)."""
+    waiting = [schema]
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, Mapping):
+            yield from ((key, part[key]) for key in ("$id", "$ref") if isinstance(part.get(key), str))
+            waiting += part.values()
+        elif isinstance(part, list):
+            waiting += part
 
 
 def _wanted(template: str, case: Mapping[str, Any]) -> str | Score:

@@ -34,9 +34,12 @@ def upgrade_finding(document: dict[str, Any], *, baseline: str, candidate: str) 
         return None
     bad = [suite for suite in document["suites"] if suite["verdict"] == "regressed"]
     parts = [part for suite in bad for part in _losses(suite)]
+    override = document["override"]
+    if override:
+        parts.append(f"accepted by {override['by']}: {override['why']}")
     return Finding(
         kind="model-regressed",
-        severity="error",
+        severity="warning" if override else "error",
         subject=upgrade_subject(baseline, candidate),
         summary=(
             f"{candidate} is worse than {baseline} on {len(bad)} of {len(document['suites'])} suites: "
@@ -47,7 +50,7 @@ def upgrade_finding(document: dict[str, Any], *, baseline: str, candidate: str) 
             "routes": sorted({route for suite in bad for route in suite["routes"]}),
             "suites": [_evidence(suite) for suite in document["suites"]],
             "worst_cases": _spread([suite["worst_cases"] for suite in bad]),
-            "override": document["override"],
+            "override": override,
         },
         links={"Run": f"/runs/{document['run_id']}"},
     )

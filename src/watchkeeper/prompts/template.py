@@ -1,5 +1,6 @@
 """A prompt template: checked once, rendered per case, never able to run code."""
 
+import re
 from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
@@ -51,7 +52,10 @@ def render(source: str, values: Mapping[str, Any]) -> str:
     try:
         return _compiled(source).render(values)
     except UndefinedError as error:
-        raise TemplateProblem(str(error.message)) from None
+        name = re.match(r"'(\w+)' is undefined", str(error.message))
+        raise TemplateProblem(
+            f"has no field {name[1]!r}, which the template needs" if name else str(error.message)
+        ) from None
     except SecurityError as error:
         raise TemplateProblem(f"forbidden in a template: {error}") from None
     except (TypeError, ValueError, ZeroDivisionError, OverflowError) as error:

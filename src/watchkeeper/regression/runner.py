@@ -13,7 +13,11 @@ from typing import Any
 from watchkeeper.foundation.clock import Clock
 from watchkeeper.foundation.errors import Misconfigured, NotFound, Transient
 from watchkeeper.providers.interface import CallFailure, ChatModel, Completion, Message
+from watchkeeper.providers.retry import OUTAGE
 from watchkeeper.regression.attempt import AttemptResult, attempt_of
+
+FEWEST_OUTAGES = 10
+"""A run that ends with so many calls in a row that found nobody there was cut off; fewer are bad luck."""
 
 FLUSH_EVERY_S = 0.4
 """Longest time an answer that was paid for is only in memory."""
@@ -50,11 +54,13 @@ class RunProgress:
     retried: int = 0
     cost_nano_usd: int = 0
     unpriced: int = 0
+    outages: int = 0  # how many of the newest attempts in a row found nobody there
 
     def add(self, attempt: AttemptResult) -> None:
         """Count one finished attempt."""
         self.done += 1
         self.retried += max(0, attempt.tries - 1)
+        self.outages = self.outages + 1 if attempt.error_type in OUTAGE else 0
         if attempt.response is None:
             self.missing[attempt.error_type or "unknown"] += 1
         elif attempt.cost_nano_usd is None:

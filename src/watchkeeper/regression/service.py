@@ -18,7 +18,7 @@ from watchkeeper.regression import lease, store
 from watchkeeper.regression.attempt import AttemptResult, Attempts
 from watchkeeper.regression.compare import score_suite
 from watchkeeper.regression.report import Side, SuiteOutcome, as_document, decide
-from watchkeeper.regression.runner import Asking, ProviderFailed, RunProgress, ask_all
+from watchkeeper.regression.runner import FEWEST_OUTAGES, Asking, ProviderFailed, RunProgress, ask_all
 from watchkeeper.regression.store import StoredRun, StoredVerdict
 from watchkeeper.regression.suite import Suite, identity, messages_of
 from watchkeeper.stats.paired import prepare
@@ -251,12 +251,15 @@ async def _ask(
             progress=state,
             clock=clock,
         )
-        if state.done and sum(state.missing.values()) == state.done:
+        missing = sum(state.missing.values())
+        if missing and (missing == state.done or state.outages >= FEWEST_OUTAGES):
             what, _ = state.missing.most_common(1)[0]
+            heard = "answered none" if missing == state.done else f"left {missing}"
             raise ProviderFailed(
                 run.target.provider,
-                f"provider {run.target.provider!r} answered none of {state.done} calls to {run.target.model} ({what}); "
-                "the same command goes on from here",
+                f"provider {run.target.provider!r} {heard} of {state.done} calls to {run.target.model} "
+                f"{'' if missing == state.done else 'unanswered and is gone '}({what}); "
+                "the same command, without --fresh, goes on from here",
             )
 
     tasks = [

@@ -1,9 +1,13 @@
 """Reads suites from their folders; every mistake is one line: file, line, field, problem."""
 
+import contextlib
 import importlib.util
+import inspect
 import json
+import re
 import sys
 from collections.abc import Callable, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +77,8 @@ def read_suite(folder: Path, name: str, *, prompts: Path) -> Suite:
             Scorer(name=scorer.name, primary=scorer.primary, margin=scorer.margin, score=_score_function(home, scorer))
         )
     cases = read_cases(home / "cases.jsonl")
-    _check_renders(home / "cases.jsonl", template, cases, spec.slices)
+    _check_renders(home / "cases.jsonl", template, cases)
+    _check_slices(home / "cases.jsonl", cases, spec.slices)
     return Suite(
         name=name,
         version=content_hash(
@@ -130,12 +135,24 @@ def read_cases(path: Path) -> tuple[Case, ...]:
     return tuple(cases)
 
 
-def _check_renders(path: Path, template: str, cases: tuple[Case, ...], slices: list[str]) -> None:
+def check_renders(folder: Path, suite: Suite) -> None:
+    """Refuse a suite whose template, perhaps of another prompt version, one of its cases cannot fill.
+
+    Raises:
+        Misconfigured: Names the file, the line and the case.
+    """
+    _check_renders(folder / suite.name / "cases.jsonl", suite.template, suite.cases)
+
+
+def _check_renders(path: Path, template: str, cases: tuple[Case, ...]) -> None:
     for case in cases:
         try:
             messages_of(template, case)
         except TemplateProblem as problem:
             raise Misconfigured(f"{path}:{case.line}: case {case.id!r}: {problem}") from None
+
+
+def _check_slices(path: Path, cases: tuple[Case, ...], slices: list[str]) -> None:
     for name in slices:
         if not any(name in case.fields for case in cases):
             raise Misconfigured(f"{path.with_name('suite.yaml')}: slices: no case has a field {name!r}")
@@ -168,9 +185,19 @@ def _explain(path: Path, text: str, error: ValidationError) -> str:
         written = [*written, str(first["loc"][-1])] if str(first["loc"][-1]) not in map(str, written) else written
         message = "is required"
     elif first["type"] in {"union_tag_invalid", "union_tag_not_found"}:
-        message = f"kind: {message.replace(chr(10), ' ')}"
+        message = _about_kind(first)
     line = _line_of(text, list(first["loc"]))
     return f"{path}:{line}: {'.'.join(str(p) for p in written) or 'suite'}: {message}"
+
+
+def _about_kind(error: Mapping[str, Any]) -> str:
+    kinds_known = re.findall(r"'(\w+)'", error.get("ctx", {}).get("expected_tags", ""))
+    given = error.get("ctx", {}).get("tag")
+    if given is None:
+        return f"kind: is required; one of {', '.join(kinds_known)}" if kinds_known else "kind: is required"
+    near = get_close_matches(str(given), kinds_known, n=1)
+    hint = f"did you mean {near[0]!r}?" if near else f"known: {', '.join(kinds_known)}"
+    return f"kind: there is no scorer {given!r}; {hint}"
 
 
 def _is_written(text: str, key: str) -> bool:
@@ -245,10 +272,13 @@ def _load_function(home: Path, scorer: FunctionScorer) -> Callable[[str, dict[st
     module = importlib.util.module_from_spec(spec)
     sys.modules[module_name] = module  # dataclasses in the team's file look themselves up here
     try:
-        spec.loader.exec_module(module)
-    except Exception as error:  # the team's own code, run at their request
+        with contextlib.redirect_stdout(sys.stderr):  # what it prints must not stand in our document
+            spec.loader.exec_module(module)
+    except (Exception, SystemExit) as error:  # the team's own code, run at their request
         raise Misconfigured(f"{path}: cannot be loaded: {type(error).__name__}: {error}") from None
     call = getattr(module, name, None)
     if not callable(call):
         raise Misconfigured(f"{path}: has no function {name!r}, named by scorer {scorer.name!r}")
+    if inspect.iscoroutinefunction(call):
+        raise Misconfigured(f"{path}: {name} is `async def`; a scorer is an ordinary function")
     return call  # type: ignore[no-any-return]
