@@ -1,5 +1,6 @@
 """Serve an ASGI application: say where once it listens, stop at once when told to."""
 
+import logging
 import signal
 import socket
 from typing import Any
@@ -15,6 +16,15 @@ class _Server(uvicorn.Server):
         if self.started and sockets:
             host, port = sockets[0].getsockname()[:2]
             print(f"listening on http://{host}:{port}", flush=True)
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().shutdown(sockets)
+        # What is still running has just been cancelled. Its client sees the connection end, not an answer
+        # that nobody gave, and we do not see a traceback for each.
+        logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+        for connection in list(self.server_state.connections):
+            if connection.transport is not None:
+                connection.transport.abort()
 
 
 def listen(application: Any, *, host: str, port: int) -> None:
@@ -45,11 +55,13 @@ def listen(application: Any, *, host: str, port: int) -> None:
         timeout_graceful_shutdown=1,
         server_header=False,
     )
-    # A child of a shell that ignores SIGINT would inherit that; we always stop on it.
-    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # A child of a shell that ignores SIGINT would inherit that; we always stop on it. Once it has stopped,
+    # uvicorn raises a signal again: a SIGTERM that still kills by then would make a clean end look like a crash.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         _Server(config).run(sockets=[listener])
     except KeyboardInterrupt:
-        pass  # uvicorn raises the signal again once it has stopped; we are done either way
+        pass  # we are done either way
     finally:
         listener.close()

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
@@ -112,8 +113,22 @@ def replay_app(recordings: Callable[[], Recordings], *, latency: Latency, faults
             Route("/v1/models", models),
             Route("/v1/models/{name:path}", model),
             Route("/v1/chat/completions", complete, methods=["POST"]),
-        ]
+        ],
+        exception_handlers={HTTPException: _not_here},
     )
+
+
+async def _not_here(request: Request, refused: Exception) -> Response:
+    """An unknown path or a wrong method, in the API's own error shape."""
+    assert isinstance(refused, HTTPException)
+    asked = f"{request.method} {request.url.path}"
+    if refused.status_code == 405:
+        response = _error(405, f"{asked}: this method is not allowed here", "method_not_allowed")
+    else:
+        served = "POST /v1/chat/completions and GET /v1/models"
+        response = _error(refused.status_code, f"unknown URL: {asked}; served are {served}", "unknown_url")
+    response.headers.update(refused.headers or {})
+    return response
 
 
 async def _fail(request: Request, fault: str) -> Response:
