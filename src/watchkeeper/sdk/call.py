@@ -37,12 +37,13 @@ class Call(Step):
         unknown: Mapping[str, Any],
     ) -> None:
         name = values.text("model", model)
-        attributes: dict[str, Any] = {
-            "gen_ai.operation.name": "chat",
-            "gen_ai.provider.name": values.text("provider", provider),
-            "gen_ai.request.model": name,
-            "gen_ai.input.messages": values.messages(messages),
-        }
+        attributes: dict[str, Any] = {"gen_ai.operation.name": "chat"}
+        if name is not None:
+            attributes["gen_ai.request.model"] = name
+        if (who := values.text("provider", provider)) is not None:
+            attributes["gen_ai.provider.name"] = who
+        if (asked := values.messages(messages)) is not None:
+            attributes["gen_ai.input.messages"] = asked
         if params is not None:
             attributes.update(_params(params))
         super().__init__("call", f"chat {name}" if name else "chat", attributes, parent)
@@ -51,7 +52,8 @@ class Call(Step):
         self._pieces: list[str] = []
         self._found = Observed()
         self._output: str | None = None
-        _say_unknown("call", unknown)
+        if unknown:
+            _say_unknown("call", unknown)
 
     @guarded
     def finish(
@@ -84,18 +86,24 @@ class Call(Step):
             self._observe(response)
         elif response is not None:
             self._found.response = values.content("response", response)
-        late = {
-            "gen_ai.response.model": values.text("model_served", model_served),
-            "gen_ai.response.id": values.text("id", id),
-            "openai.response.system_fingerprint": values.text("system_fingerprint", system_fingerprint),
-            "watchkeeper.cost_usd": values.number("cost_usd", cost_usd),
-        }
-        if (reason := values.text("finish_reason", finish_reason)) is not None:
+        late: dict[str, Any] = {}
+        if model_served is not None:
+            late["gen_ai.response.model"] = values.text("model_served", model_served)
+        if id is not None:
+            late["gen_ai.response.id"] = values.text("id", id)
+        if system_fingerprint is not None:
+            late["openai.response.system_fingerprint"] = values.text("system_fingerprint", system_fingerprint)
+        if cost_usd is not None:
+            late["watchkeeper.cost_usd"] = values.number("cost_usd", cost_usd)
+        if finish_reason is not None and (reason := values.text("finish_reason", finish_reason)) is not None:
             self._found.finish_reason = reason
         if usage is not None:
             late.update(_usage(usage))
-        self._late.update((key, value) for key, value in late.items() if value is not None)
-        _say_unknown("finish", unknown)
+        for key, value in late.items():
+            if value is not None:
+                self._late[key] = value
+        if unknown:
+            _say_unknown("finish", unknown)
         if self._span is None:
             self._emit()
 
@@ -149,21 +157,19 @@ class Call(Step):
         if text is None and self._pieces:
             text = "".join(self._pieces)
         if text is not None:
-            answer: dict[str, Any] = {"role": "assistant", "parts": [{"type": "text", "content": text}]}
-            if found.finish_reason is not None:
-                answer["finish_reason"] = found.finish_reason
-            late["gen_ai.output.messages"] = values.as_json([answer])
+            late["gen_ai.output.messages"] = values.answer(text, found.finish_reason)
         if found.finish_reason is not None:
             late["gen_ai.response.finish_reasons"] = [values.sound(found.finish_reason)]
-        for key, value in (
-            ("gen_ai.response.model", found.model_served),
-            ("gen_ai.response.id", found.id),
-            ("openai.response.system_fingerprint", found.system_fingerprint),
-            ("gen_ai.response.time_to_first_chunk", self._first_piece),
-            *((_USAGE[name], number) for name, number in found.usage.items()),
-        ):
-            if value is not None:
-                late.setdefault(key, value)
+        if found.model_served is not None:
+            late.setdefault("gen_ai.response.model", found.model_served)
+        if found.id is not None:
+            late.setdefault("gen_ai.response.id", found.id)
+        if found.system_fingerprint is not None:
+            late.setdefault("openai.response.system_fingerprint", found.system_fingerprint)
+        if self._first_piece is not None:
+            late["gen_ai.response.time_to_first_chunk"] = self._first_piece
+        for name, number in found.usage.items():
+            late.setdefault(_USAGE[name], number)
 
 
 class Stream:
@@ -224,7 +230,9 @@ def _params(params: object) -> dict[str, Any]:
             words = [value] if isinstance(value, str) else value if isinstance(value, list | tuple) else []
             found[name] = [values.sound(word) for word in words if isinstance(word, str)]
         else:
-            found[name] = values.scalar(f"params.{key}", value)
+            taken = values.scalar("params", value)
+            if taken is not None:
+                found[name] = taken
     return found
 
 

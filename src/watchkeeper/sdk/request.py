@@ -165,11 +165,11 @@ class ToolCall(Step):
 
     def __init__(self, parent: Step, name: object, arguments: object) -> None:
         called: Any = guarded(values.text)("tool name", name)
-        attributes = {
-            "gen_ai.operation.name": "execute_tool",
-            "gen_ai.tool.name": called,
-            "gen_ai.tool.call.arguments": guarded(_json_or_text)("arguments", arguments),
-        }
+        attributes = {"gen_ai.operation.name": "execute_tool"}
+        if called is not None:
+            attributes["gen_ai.tool.name"] = called
+        if (given := guarded(_json_or_text)("arguments", arguments)) is not None:
+            attributes["gen_ai.tool.call.arguments"] = given
         super().__init__("tool_call", f"execute_tool {called or ''}".rstrip(), attributes, parent)
 
     @guarded
@@ -201,10 +201,12 @@ def _attributes(given: dict[str, Any]) -> dict[str, Any]:
             if (text := values.text(name, value)) is not None:
                 found[key] = text
         elif name == "input":
-            found["watchkeeper.input"] = values.content("input", value)
+            if (words := values.content("input", value)) is not None:
+                found["watchkeeper.input"] = words
         elif others < _MOST_ATTRIBUTES:
             others += 1
-            found[values.sound(f"watchkeeper.attribute.{name}")] = values.scalar(name, value)
+            if (own := values.scalar(name, value)) is not None:
+                found[values.sound(f"watchkeeper.attribute.{name}")] = own
         else:
             values.dropped("attribute number 65 or more", value)
     return found

@@ -1,7 +1,6 @@
 """What a request and everything inside it share: a span that is begun, filled and ended, never in the host's way."""
 
 import time
-from contextlib import suppress
 from types import TracebackType
 from typing import Any, Self
 
@@ -23,7 +22,7 @@ class Step:
     Args:
         kind: request, call, retrieval or tool_call.
         name: The span's name.
-        attributes: Span attributes; None values are left out.
+        attributes: Span attributes, none of them None; the step keeps the mapping.
         parent: The context whose span is the parent; None begins a new trace linked to what surrounds it.
     """
 
@@ -31,8 +30,8 @@ class Step:
 
     def __init__(self, kind: str, name: str, attributes: dict[str, Any], parent: "Step | None") -> None:
         self._name, self._parent = name, parent
-        self._attributes = {key: value for key, value in attributes.items() if value is not None}
-        self._attributes["watchkeeper.kind"] = kind
+        attributes["watchkeeper.kind"] = kind
+        self._attributes = attributes
         self._late: dict[str, Any] = {}
         self._span: Span | None = None
         self._token: Any = None
@@ -93,14 +92,15 @@ class Step:
         if sdk is None:
             self._span = INVALID_SPAN
             return
-        around = trace.get_current_span().get_span_context()
+        here = trace.get_current_span()
+        around = here.get_span_context()
         links: list[Link] = []
         if self._parent is None:
             within = Context()
             if around.is_valid:
                 links = [Link(around)]
         else:
-            within = self._within(around)
+            within = contexts.get_current() if here is self._parent._span else self._within(around)
         self._span = sdk.tracer.start_span(
             self._name, within, self._span_kind, self._attributes, links, start_time=start, record_exception=False
         )
@@ -121,11 +121,12 @@ class Step:
 
     def _detach(self) -> None:
         token, self._token = self._token, None
-        # In another context than the one that was entered (a generator closed elsewhere) there is nothing of ours.
-        if token is not None and trace.get_current_span() is self._span:
-            silent = getattr(contexts, "_RUNTIME_CONTEXT", contexts)  # the public one logs a traceback
-            with suppress(ValueError):
-                silent.detach(token)
+        if token is None:
+            return
+        try:
+            getattr(contexts, "_RUNTIME_CONTEXT", contexts).detach(token)  # the public one logs a traceback
+        except ValueError:
+            return  # another context than the one that was entered (a generator closed elsewhere): nothing of ours
 
     def _end(self) -> None:
         span = self._span

@@ -77,6 +77,10 @@ def message(value: object) -> dict[str, Any]:
     """One message: {role, parts}."""
     if isinstance(value, str):
         return {"role": "user", "parts": [{"type": "text", "content": value}]}
+    if type(value) is dict and len(value) == 2:  # the usual message, without looking for anything else
+        who, words = value.get("role"), value.get("content")
+        if type(who) is str and type(words) is str:
+            return {"role": who, "parts": [{"type": "text", "content": words}]}
     given = get(value, "parts")
     role = get(value, "role")
     parts = list(given) if isinstance(given, list | tuple) else parts_of(get(value, "content"))
@@ -105,6 +109,13 @@ def parts_of(value: object) -> list[Any]:
         words = part if isinstance(part, str) else get(part, "text")
         parts.append({"type": "text", "content": words} if isinstance(words, str) else part)
     return parts
+
+
+def answer(words: str, finish_reason: str | None) -> str:
+    """The model's answer as OpenTelemetry's JSON; written out, as an encoder costs 2 µs more."""
+    reason = "" if finish_reason is None else f', "finish_reason": {_QUOTED(finish_reason)}'
+    parts = f'[{{"type": "text", "content": {_QUOTED(words)}}}]'
+    return sound(f'[{{"role": "assistant", "parts": {parts}{reason}}}]')
 
 
 def documents(value: object) -> str | None:
@@ -166,6 +177,8 @@ def _plain(value: object) -> Any:
     dump = getattr(value, "model_dump", None)
     return dump() if callable(dump) else str(value)
 
+
+_QUOTED = json.encoder.encode_basestring
 
 # json.dumps would make a new encoder for each text.
 _JSON = json.JSONEncoder(ensure_ascii=False, default=_plain)
