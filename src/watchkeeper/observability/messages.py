@@ -4,7 +4,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from watchkeeper.observability.conventions import structure
+from watchkeeper.observability.readers import structure
 
 _EVENT = re.compile(r"gen_ai\.(system|user|assistant|tool)\.message")
 

@@ -5,13 +5,11 @@ times is rejected and counted. A body that cannot be read at all is `Unreadable`
 """
 
 import base64
-import json
 import math
 import zlib
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
-from typing import Any, Literal, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import Any, Literal
 
 import orjson
 from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
@@ -24,77 +22,26 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
+from watchkeeper.observability import otlp_json
+from watchkeeper.observability.otlp_spans import (
+    DEEPEST,
+    MALFORMED,
+    Decoded,
+    Event,
+    Span,
+    Unreadable,
+    problem,
+    take_log,
+    text,
+)
+
+__all__ = ["Decoded", "Event", "Span", "Unreadable", "answer", "logs", "status", "traces", "unpacked", "within_limit"]
+
 LARGEST_BODY = 64 * 1024 * 1024
 """Bytes of one body, packed and unpacked."""
 
-DETAILS_EVENT = "gen_ai.client.inference.operation.details"
-"""The log record that holds what a span left out."""
-
-_DEEPEST = 30
-_MOST_CONTAINERS = 2_000_000
-"""Objects and lists in one JSON body: 64 MiB of brackets would be gigabytes in memory."""
-
-_LAST_NS = 253_402_300_799 * 10**9  # 9999-12-31, the last day a datetime can say
-_MALFORMED = object()
-
 Encoding = Literal["protobuf", "json"]
 Signal = Literal["traces", "logs"]
-
-
-class Unreadable(Exception):
-    """The body cannot be decoded; sending it again will not help.
-
-    Args:
-        too_large: It is over the limit (HTTP 413), not broken (400).
-    """
-
-    def __init__(self, problem: str, *, too_large: bool = False) -> None:
-        self.problem, self.too_large = problem, too_large
-        super().__init__(problem)
-
-
-class Event(NamedTuple):
-    """Something that happened inside a span, with its time in nanoseconds."""
-
-    name: str
-    at_ns: int
-    attributes: Mapping[str, Any]
-
-
-class Span(NamedTuple):
-    """One span as it was sent; ids in lower-case hex, times in nanoseconds since 1970.
-
-    `error` is whether its status says so. A log record that belongs to a span comes as a Span
-    of scope "" with `is_log` set; its times are the record's.
-    """
-
-    trace_id: str
-    span_id: str
-    parent_span_id: str | None
-    name: str
-    start_ns: int
-    end_ns: int
-    error: bool
-    status_message: str
-    resource: Mapping[str, Any]
-    scope: str
-    attributes: Mapping[str, Any]
-    events: tuple[Event, ...]
-    is_log: bool = False
-
-
-@dataclass(slots=True)
-class Decoded:
-    """What a body held. `counts` names what was dropped or mended: "attribute", "rejected: span id", …"""
-
-    spans: list[Span] = field(default_factory=list)
-    rejected: int = 0
-    counts: Counter[str] = field(default_factory=Counter)
-
-    def reject(self, why: str) -> None:
-        """Count a span that cannot be taken."""
-        self.rejected += 1
-        self.counts[f"rejected: {why}"] += 1
 
 
 def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
@@ -147,8 +94,7 @@ def traces(body: bytes, encoding: Encoding) -> Decoded:
     if encoding == "protobuf":
         _spans_of_protobuf(_parsed(ExportTraceServiceRequest, body), decoded)
     else:
-        for resource, scope, raw in _walk_json(_json(body), "resourceSpans", "scopeSpans", "spans", decoded):
-            _span_of_json(resource, scope, raw, decoded)
+        otlp_json.take_spans(body, decoded)
     return decoded
 
 
@@ -162,13 +108,7 @@ def logs(body: bytes, encoding: Encoding) -> Decoded:
     if encoding == "protobuf":
         _logs_of_protobuf(_parsed(ExportLogsServiceRequest, body), decoded)
     else:
-        for resource, _scope, raw in _walk_json(_json(body), "resourceLogs", "scopeLogs", "logRecords", decoded):
-            name = raw.get("eventName") or ""
-            given = _attributes_of_json(raw.get("attributes"), decoded.counts)
-            at = _nanoseconds(raw.get("timeUnixNano")) or _nanoseconds(raw.get("observedTimeUnixNano"))
-            inside = _value_of_json(raw["body"], 0) if isinstance(raw.get("body"), dict) else None
-            ids = (_hex(raw.get("traceId"), 32), _hex(raw.get("spanId"), 16))
-            _take_log(decoded, resource, name, given, ids, at or 0, inside)
+        otlp_json.take_logs(body, decoded)
     return decoded
 
 
@@ -222,7 +162,7 @@ def _spans_of_protobuf(request: Any, decoded: Decoded) -> None:
             for raw in of_scope.spans:
                 trace_id, span_id, parent = raw.trace_id, raw.span_id, raw.parent_span_id
                 start, end = raw.start_time_unix_nano, raw.end_time_unix_nano
-                why = _problem(len(trace_id) == 16 and any(trace_id), len(span_id) == 8 and any(span_id), start, end)
+                why = problem(len(trace_id) == 16 and any(trace_id), len(span_id) == 8 and any(span_id), start, end)
                 if why:
                     decoded.reject(why)
                     continue
@@ -230,18 +170,18 @@ def _spans_of_protobuf(request: Any, decoded: Decoded) -> None:
                     counts["parent"] += 1
                     parent = b""
                 events = tuple(
-                    Event(_text(e.name), e.time_unix_nano, _attributes(e.attributes, counts)) for e in raw.events
+                    Event(text(e.name), e.time_unix_nano, _attributes(e.attributes, counts)) for e in raw.events
                 )
                 decoded.spans.append(
                     Span(
                         trace_id.hex(),
                         span_id.hex(),
                         parent.hex() if any(parent) else None,
-                        _text(raw.name),
+                        text(raw.name),
                         start,
                         end,
                         raw.status.code == 2,
-                        _text(raw.status.message),
+                        text(raw.status.message),
                         resource,
                         scope,
                         _attributes(raw.attributes, counts),
@@ -262,36 +202,7 @@ def _logs_of_protobuf(request: Any, decoded: Decoded) -> None:
                     raw.trace_id.hex() if len(raw.trace_id) == 16 and any(raw.trace_id) else None,
                     raw.span_id.hex() if len(raw.span_id) == 8 and any(raw.span_id) else None,
                 )
-                _take_log(decoded, resource, raw.event_name, given, ids, at, inside)
-
-
-def _take_log(
-    decoded: Decoded,
-    resource: Mapping[str, Any],
-    name: Any,
-    given: dict[str, Any],
-    ids: tuple[str | None, str | None],
-    at: int,
-    inside: Any,
-) -> None:
-    trace_id, span_id = ids
-    if (name or given.get("event.name")) != DETAILS_EVENT or trace_id is None or span_id is None:
-        decoded.counts["log records of other kinds"] += 1
-        return
-    more = inside if isinstance(inside, dict) else {}
-    at = at if 0 < at <= _LAST_NS else 0
-    decoded.spans.append(
-        Span(trace_id, span_id, None, DETAILS_EVENT, at, at, False, "", resource, "", more | given, (), True)
-    )
-
-
-def _problem(trace_id: bool, span_id: bool, start: int, end: int) -> str:
-    """Why a span cannot be taken; "" when it can. A duration below zero is one of zero (`conventions`)."""
-    if not trace_id:
-        return "trace id"
-    if not span_id:
-        return "span id"
-    return "" if 0 < start <= _LAST_NS and 0 < end <= _LAST_NS else "time"
+                take_log(decoded, resource, raw.event_name, given, ids, at, inside)
 
 
 def _attributes(raw: Any, counts: Counter[str]) -> dict[str, Any]:
@@ -311,7 +222,7 @@ def _attributes(raw: Any, counts: Counter[str]) -> dict[str, Any]:
             case None:
                 found[each.key] = None
             case _:
-                if (nested := _value(value, 0)) is _MALFORMED:
+                if (nested := _value(value, 0)) is MALFORMED:
                     counts["attribute"] += 1
                 else:
                     found[each.key] = nested
@@ -320,185 +231,23 @@ def _attributes(raw: Any, counts: Counter[str]) -> dict[str, Any]:
 
 def _value(raw: Any, depth: int) -> Any:
     kind = raw.WhichOneof("value")
-    if depth > _DEEPEST:
-        return _MALFORMED
+    if depth > DEEPEST:
+        return MALFORMED
     match kind:
         case None:
             return None
         case "string_value":
-            return _text(raw.string_value)
+            return text(raw.string_value)
         case "array_value":
             values = [_value(each, depth + 1) for each in raw.array_value.values]
-            return _MALFORMED if any(v is _MALFORMED for v in values) else values
+            return MALFORMED if any(v is MALFORMED for v in values) else values
         case "kvlist_value":
-            pairs = {_text(each.key): _value(each.value, depth + 1) for each in raw.kvlist_value.values}
-            return _MALFORMED if any(v is _MALFORMED for v in pairs.values()) else pairs
+            pairs = {text(each.key): _value(each.value, depth + 1) for each in raw.kvlist_value.values}
+            return MALFORMED if any(v is MALFORMED for v in pairs.values()) else pairs
         case "bytes_value":
             return base64.b64encode(raw.bytes_value).decode()
         case "double_value":
-            return raw.double_value if math.isfinite(raw.double_value) else _MALFORMED
+            return raw.double_value if math.isfinite(raw.double_value) else MALFORMED
         case "int_value" | "bool_value":
             return getattr(raw, kind)
-    return _MALFORMED
-
-
-def _json(body: bytes) -> dict[str, Any]:
-    if not body.strip():
-        return {}
-    if body.count(b"{") + body.count(b"[") > _MOST_CONTAINERS:
-        raise Unreadable(f"more than {_MOST_CONTAINERS:,} objects and lists in one body; send it in several")
-    try:
-        found = orjson.loads(body)
-    except orjson.JSONDecodeError:
-        try:
-            found = json.loads(body)  # takes half surrogate pairs and NaN, which cost one attribute only
-        except (ValueError, RecursionError):
-            raise Unreadable("the body is no JSON in UTF-8") from None
-    if not isinstance(found, dict):
-        raise Unreadable("the body must be a JSON object")
-    return found
-
-
-def _walk_json(
-    body: dict[str, Any], outer: str, middle: str, inner: str, decoded: Decoded
-) -> Iterator[tuple[dict[str, Any], str, dict[str, Any]]]:
-    for of_resource in _list(body, outer):
-        resource = of_resource.get("resource")
-        given = resource.get("attributes") if isinstance(resource, dict) else None
-        attributes = _attributes_of_json(given, decoded.counts)
-        for of_scope in _list(of_resource, middle):
-            scope = of_scope.get("scope")
-            name = scope.get("name") if isinstance(scope, dict) else ""
-            for raw in _list(of_scope, inner):
-                yield attributes, _text(name) if isinstance(name, str) else "", raw
-
-
-def _list(raw: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """A list of objects.
-
-    Raises:
-        Unreadable: If it is something else: then this is no OTLP.
-    """
-    value = raw.get(key)
-    if value is None:
-        return []
-    if isinstance(value, list) and all(isinstance(each, dict) for each in value):
-        return value
-    raise Unreadable(f"{key} must be a list of objects")
-
-
-def _span_of_json(resource: dict[str, Any], scope: str, raw: dict[str, Any], decoded: Decoded) -> None:
-    trace_id, span_id = _hex(raw.get("traceId"), 32), _hex(raw.get("spanId"), 16)
-    start, end = _nanoseconds(raw.get("startTimeUnixNano")), _nanoseconds(raw.get("endTimeUnixNano"))
-    why = _problem(trace_id is not None, span_id is not None, start or 0, end or 0)
-    if why or trace_id is None or span_id is None or start is None or end is None:
-        decoded.reject(why)
-        return
-    parent = _hex(raw.get("parentSpanId"), 16)
-    if parent is None and raw.get("parentSpanId"):
-        decoded.counts["parent"] += 1
-    status = raw.get("status")
-    status = status if isinstance(status, dict) else {}
-    given, events = raw.get("events"), []
-    for each in given if isinstance(given, list) else ():
-        at = _nanoseconds(each.get("timeUnixNano")) if isinstance(each, dict) else None
-        if at is None or not isinstance(each.get("name"), str):
-            decoded.counts["event"] += 1
-            continue
-        events.append(Event(_text(each["name"]), at, _attributes_of_json(each.get("attributes"), decoded.counts)))
-    name, message = raw.get("name"), status.get("message")
-    decoded.spans.append(
-        Span(
-            trace_id,
-            span_id,
-            parent,
-            _text(name) if isinstance(name, str) else "",
-            start,
-            end,
-            status.get("code") == 2,
-            _text(message) if isinstance(message, str) else "",
-            resource,
-            scope,
-            _attributes_of_json(raw.get("attributes"), decoded.counts),
-            tuple(events),
-        )
-    )
-
-
-def _attributes_of_json(raw: Any, counts: Counter[str]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    if raw is not None and not isinstance(raw, list):
-        counts["attribute"] += 1
-        return found
-    for each in raw or ():
-        if not isinstance(each, dict) or not isinstance(each.get("key"), str):
-            counts["attribute"] += 1
-            continue
-        given = each.get("value")
-        value = _value_of_json(given, 0) if given is not None else None
-        if value is _MALFORMED:
-            counts["attribute"] += 1
-        else:
-            found[_text(each["key"])] = value
-    return found
-
-
-def _value_of_json(raw: Any, depth: int) -> Any:
-    if not isinstance(raw, dict) or depth > _DEEPEST:
-        return _MALFORMED
-    if not raw:
-        return None
-    kind, value = next(iter(raw.items()))
-    match kind, value:
-        case (("stringValue" | "bytesValue"), str()):
-            return _text(value)
-        case "boolValue", bool():
-            return value
-        case "intValue", (int() | str()) if not isinstance(value, bool):
-            return _whole(value)
-        case "doubleValue", (int() | float()) if not isinstance(value, bool) and math.isfinite(value):
-            return float(value)
-        case "arrayValue", {"values": list(inside)}:
-            values = [_value_of_json(each, depth + 1) for each in inside]
-            return _MALFORMED if any(v is _MALFORMED for v in values) else values
-        case "kvlistValue", {"values": list(inside)}:
-            if not all(isinstance(each, dict) and isinstance(each.get("key"), str) for each in inside):
-                return _MALFORMED
-            pairs = {_text(each["key"]): _value_of_json(each.get("value", {}), depth + 1) for each in inside}
-            return _MALFORMED if any(v is _MALFORMED for v in pairs.values()) else pairs
-        case "arrayValue", {}:
-            return []
-        case "kvlistValue", {}:
-            return {}
-    return _MALFORMED
-
-
-def _whole(value: int | str) -> Any:
-    try:
-        number = int(value)
-    except ValueError:
-        return _MALFORMED
-    return number if -(2**63) <= number < 2**63 else _MALFORMED
-
-
-def _nanoseconds(value: Any) -> int | None:
-    if isinstance(value, bool) or not isinstance(value, int | str):
-        return None
-    number = _whole(value)
-    return number if isinstance(number, int) and number >= 0 else None
-
-
-def _hex(value: Any, digits: int) -> str | None:
-    if not isinstance(value, str) or len(value) != digits or not value.strip("0"):
-        return None
-    try:
-        return bytes.fromhex(value).hex()
-    except ValueError:
-        return None
-
-
-def _text(text: str) -> str:
-    """Storable on every engine, as `fields.storable_text`."""
-    if "\x00" in text:
-        text = text.replace("\x00", "\ufffd")
-    return text if text.isascii() else text.encode("utf-8", "replace").decode()
+    return MALFORMED

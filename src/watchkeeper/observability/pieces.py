@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from watchkeeper.observability import conventions, messages
+from watchkeeper.observability import conventions, messages, readers
 from watchkeeper.observability.otlp import Span
 
 _TEXTS = ("input", "response", "answer")
@@ -162,9 +162,9 @@ def _exchange(
         asked, answered = messages.of_events(span.events)
         sent, out = sent or asked, out or answered
     if not sent and "prompt_text" in found:
-        sent = messages.of_parts(conventions.structure(found["prompt_text"]))
+        sent = messages.of_parts(readers.structure(found["prompt_text"]))
     if not sent and "input" in found and "input.value" in span.attributes:
-        raw = conventions.structure(found["input"])
+        raw = readers.structure(found["input"])
         sent = messages.of_parts(raw.get("messages", found["input"]) if isinstance(raw, Mapping) else found["input"])
     answer, tools = messages.answer_of(out)
     if answer is None and not tools and "answer" in found:
@@ -172,10 +172,10 @@ def _exchange(
         answer, tools = messages.answer_of(
             messages.of_parts(raw if isinstance(raw, list) else [raw])
             if (isinstance(raw, Mapping) and "role" in raw) or isinstance(raw, list)
-            else [{"role": "assistant", "content": conventions.text(raw)}]
+            else [{"role": "assistant", "content": readers.text(raw)}]
         )
     if answer is None and not tools and not out and "output.value" in span.attributes and "response" in found:
-        raw = conventions.structure(found["response"])
+        raw = readers.structure(found["response"])
         answer = raw if isinstance(raw, str) else None
     return sent, answer, tools or _listed_tools(found.get("answer_tools"))
 
@@ -191,7 +191,7 @@ def _listed_tools(given: Any) -> list[dict[str, Any]]:
 
 def _inside(found: Mapping[str, Any]) -> Any:
     """The provider's own answer, where OpenInference keeps it."""
-    return conventions.structure(found["response"]) if "response" in found and found["response"][:1] == "{" else None
+    return readers.structure(found["response"]) if "response" in found and found["response"][:1] == "{" else None
 
 
 def _usage(found: dict[str, Any]) -> None:
@@ -255,7 +255,7 @@ def _retrieval(
         score = each.get("score")
         known = isinstance(score, int | float) and not isinstance(score, bool)
         kept = {key: value for key, value in each.items() if key not in ("id", "score", "content", "metadata")}
-        documents.append({"id": conventions.text(each.get("id")), "score": score if known else None, **kept})
+        documents.append({"id": readers.text(each.get("id")), "score": score if known else None, **kept})
     facts["documents"] = documents
     facts.pop("input", None)
     facts.pop("response", None)
@@ -270,7 +270,7 @@ def _tool_call(found: dict[str, Any], facts: dict[str, Any]) -> None:
     ):
         for name in (field, *fallbacks):
             if name in found:
-                facts[field] = conventions.structure(found[name])
+                facts[field] = readers.structure(found[name])
                 break
     facts.pop("input", None)
     facts.pop("response", None)
@@ -279,9 +279,9 @@ def _tool_call(found: dict[str, Any], facts: dict[str, Any]) -> None:
 def _enclosing(found: Mapping[str, Any], facts: dict[str, Any]) -> None:
     """Langfuse says a trace's input and output as those of its outermost observation."""
     if "messages_in" in found and "input" not in facts:
-        facts["input"] = conventions.text(found["messages_in"])
+        facts["input"] = readers.text(found["messages_in"])
     if "answer" in found and "response" not in facts:
-        facts["response"] = conventions.text(found["answer"])
+        facts["response"] = readers.text(found["answer"])
 
 
 def _error(span: Span, found: Mapping[str, Any]) -> str | None:
@@ -305,7 +305,7 @@ def packed(piece: Piece, keep: Callable[[str], str]) -> list[Any]:
     if "messages" in facts:
         facts["messages"] = [keep_message(each, keep) for each in facts["messages"]]
     if "tool_result" in facts:
-        facts["tool_result"] = keep(conventions.text_json(facts["tool_result"]))
+        facts["tool_result"] = keep(readers.text_json(facts["tool_result"]))
     return [*piece[1:8], facts]
 
 
@@ -325,7 +325,7 @@ def unpacked(trace_id: str, row: list[Any], texts: Mapping[str, str]) -> Piece:
     if "messages" in facts:
         facts["messages"] = [message_at(each, texts) for each in facts["messages"]]
     if "tool_result" in facts:
-        facts["tool_result"] = conventions.from_json(texts[facts["tool_result"]])
+        facts["tool_result"] = readers.from_json(texts[facts["tool_result"]])
     return Piece._make([trace_id, *row[:7], facts])
 
 
@@ -335,13 +335,13 @@ def keep_message(message: Mapping[str, Any], keep: Callable[[str], str]) -> str:
         role, content = message["role"], message["content"]
         if isinstance(role, str) and isinstance(content, str):
             return f"{keep(content)}:{role}"
-    return keep(conventions.text_json(message))
+    return keep(readers.text_json(message))
 
 
 def message_at(place: str, texts: Mapping[str, str]) -> Any:
     """The message `keep_message` kept."""
     key, plain, role = place.partition(":")
-    return {"role": role, "content": texts[key]} if plain else conventions.from_json(texts[key])
+    return {"role": role, "content": texts[key]} if plain else readers.from_json(texts[key])
 
 
 def merged_pieces(

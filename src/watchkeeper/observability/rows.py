@@ -5,9 +5,9 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from watchkeeper.observability.conventions import text_json
 from watchkeeper.observability.packing import Texts
 from watchkeeper.observability.pieces import keep_message, message_at
+from watchkeeper.observability.readers import text_json
 from watchkeeper.observability.request import (
     Call,
     Feedback,

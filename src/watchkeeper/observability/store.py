@@ -65,11 +65,6 @@ def stored_spans(session: Session, trace_ids: Sequence[str]) -> dict[str, list[A
     return found
 
 
-def texts_of(session: Session, keys: Iterable[str]) -> dict[str, str]:
-    """The texts of keys."""
-    return _texts(session, keys)
-
-
 def save_traces(
     session: Session, pieces: Mapping[str, Sequence[Any]], requests: Sequence[Request], texts: Texts
 ) -> None:
@@ -304,11 +299,12 @@ def _loaded(session: Session, found: Sequence[Mapping[Any, Any]]) -> list[Reques
             for row in session.execute(query).mappings():
                 key = (row["trace_id"], row["request_span_id"])
                 children[table.name].setdefault(key, []).append(row)  # type: ignore[arg-type]
-    texts = _texts(session, rows.hashes_of(found, children))
+    texts = texts_of(session, rows.hashes_of(found, children))
     return _with_posted_feedback(session, [rows.request_of(row, children, texts) for row in found])
 
 
-def _texts(session: Session, hashes: Iterable[str]) -> dict[str, str]:
+def texts_of(session: Session, hashes: Iterable[str]) -> dict[str, str]:
+    """The texts of keys."""
     found: dict[str, str] = {}
     for some in _slices(sorted(hashes)):
         query = sa.select(_TEXTS.c.hash, _TEXTS.c.content).where(_TEXTS.c.hash.in_(some))
