@@ -38,15 +38,18 @@ base_url = ""
 _SUITE = """\
 description: The answer names the order it is about.
 routes: [support.answer]
-prompt: |
-  You are a support agent. Answer the customer in at most three sentences and
-  repeat the order number exactly.
-
-  Customer: {{ input }}
+prompt: {id: answer, version: "1"}        # prompts/answer/1.md; a new version is a new file
 params: {}
 repeats: 1
 scorers:
   - {name: order_number, kind: contains, equals: "{{ reference }}", primary: true, margin: 0.05}
+"""
+
+_PROMPT = """\
+You are a support agent. Answer the customer in at most three sentences and
+repeat the order number exactly.
+
+Customer: {{ input }}
 """
 
 _CASES = """\
@@ -69,6 +72,7 @@ _FILES = {
     "watchkeeper.toml": _TOML,
     "suites/answer/suite.yaml": _SUITE,
     "suites/answer/cases.jsonl": _CASES,
+    "prompts/answer/1.md": _PROMPT,
     "runbooks/README.md": _RUNBOOKS,
     ".gitignore": _IGNORE,
 }
