@@ -50,8 +50,9 @@ def watch(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Read every provider's model list once and say what is new.
+    """Read every provider's model list once and say what is new since the last scheduled round.
 
+    What is new stays so until a scheduled round announces it or --check has checked it.
     Exit 1 when a checked upgrade regressed, 4 when no list could be read.
     """
     from watchkeeper.app import open_app
@@ -76,7 +77,9 @@ def watch(
         for provider, count in report.read.items():
             print(f"{provider}: {count} models")
         for a in report.appeared:
-            print(f"new: {a.candidate}, an upgrade for {', '.join(a.routes)}")
+            # Not marked as announced: the next scheduled round still starts its check, however often a person looks.
+            since = "new" if check else "new since the last scheduled round"
+            print(f"{since}: {a.candidate}, an upgrade for {', '.join(a.routes)}")
             print(f"     check it: watchkeeper upgrade --from {a.baseline} --to {a.candidate}")
         for verdict in verdicts:
             print(f"checked: {verdict}")
