@@ -1,10 +1,12 @@
 """How much a regression run adds to its calls: wall time of the run as a ratio to the ideal, in one process.
 
 Ideal = calls x latency / concurrency. A run asks every case of both models, stores every answer, scores it
-with an exact scorer, compares and stores the verdict. With `--fault` the calls go through `watchkeeper replay`
-and the ideal gains the timeout.
+with an exact scorer, compares and stores the verdict. `--cases N` measures N calls in all: N / 2 cases on each
+of two models; the details say both. With `--fault` the calls go through `watchkeeper replay`, which fails the
+given shares of them, and the ideal gains the timeout; `--faults` is the three faults of the README.
 
     .venv/bin/python benchmarks/regression_run.py [--cases 1000] [--repeat 5]
+    .venv/bin/python benchmarks/regression_run.py --cases 300 --fault 429=0.02 --fault 500=0.01 --fault hang=0.005
     .venv/bin/python benchmarks/regression_run.py --faults
 """
 
@@ -17,7 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -33,22 +35,30 @@ SERVER = Path(__file__).parent / "stand_in" / "chat_server.py"
 LATENCY_MS = 50
 CONCURRENCY = 50
 GOAL = 1.3
+README_FAULTS = ("429=0.02", "500=0.01", "hang=0.005")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--cases", type=int, default=1000, help="calls in all: half on each model")
-    parser.add_argument("--repeat", type=int, default=5)
-    parser.add_argument("--faults", action="store_true")
+    parser.add_argument("--cases", type=int, help="calls in all, half on each model; default 1000, with faults 300")
+    parser.add_argument("--repeat", type=int, default=5, help="runs without faults; the median counts")
+    parser.add_argument(
+        "--fault", action="append", default=[], metavar="KIND=RATE", help="a status or hang; repeatable"
+    )
+    parser.add_argument("--faults", action="store_true", help="the faults of the README")
     options = parser.parse_args()
-    if options.faults:
-        print(json.dumps(with_faults()))
+    if options.cases is not None and options.cases < 2:
+        parser.error("--cases: at least 2, one on each model")
+    faults = [*(README_FAULTS if options.faults else ()), *options.fault]
+    if faults:
+        print(json.dumps(with_faults(faults, calls=options.cases or 300)))
         return
-    runs = [clean(options.cases) for _ in range(options.repeat)]
+    calls = options.cases or 1000
+    runs = [clean(calls) for _ in range(options.repeat)]
     value = statistics.median(run["ratio"] for run in runs)
-    goal = GOAL if options.cases < 10_000 else 1.2
+    goal = GOAL if calls < 10_000 else 1.2
     details = {
-        "cases": options.cases,
+        **_sizes(calls),
         "ratios": [round(run["ratio"], 3) for run in runs],
         "ideal_s": runs[0]["ideal_s"],
         "cpu_s": round(statistics.median(run["cpu_s"] for run in runs), 2),
@@ -75,23 +85,27 @@ def clean(calls: int) -> dict[str, Any]:
         return _timed(Path(folder), calls // 2, f"http://127.0.0.1:{port}/v1", timeout_s=60, latency_ms=LATENCY_MS)
 
 
-def with_faults(cases: int = 300, timeout_s: float = 5.0) -> dict[str, Any]:
-    """One run of 300 calls through replay with the faults of the README; must end with the right verdict."""
+def _sizes(calls: int) -> dict[str, int]:
+    return {"calls": calls // 2 * 2, "cases": calls // 2, "models": 2}
+
+
+def with_faults(faults: Sequence[str], *, calls: int, timeout_s: float = 5.0) -> dict[str, Any]:
+    """One run through replay with faults; must end with the right verdict."""
+    cases = calls // 2
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         recordings = folder / "recordings.jsonl"
         rows = [
             {"model": model, "prompt": f"question {n}", "response": "yes"}
             for model in ("bench-1", "bench-2")
-            for n in range(cases // 2)
+            for n in range(cases)
         ]
         recordings.write_text("\n".join(json.dumps(row) for row in rows))
-        faults = [part for fault in ("429=0.02", "500=0.01", "hang=0.005") for part in ("--fault", fault)]
-        command = ["-m", "watchkeeper", "replay", str(recordings), "--port", "0", "--latency", str(LATENCY_MS), *faults]
+        failing = [part for fault in faults for part in ("--fault", fault)]
+        serving = ["replay", str(recordings), "--port", "0", "--latency", str(LATENCY_MS), *failing]
+        command = ["-m", "watchkeeper", *serving]
         with _process(*command, "--seed", "1") as port:
-            found = _timed(
-                folder, cases // 2, f"http://127.0.0.1:{port}/v1", timeout_s=timeout_s, latency_ms=LATENCY_MS
-            )
+            found = _timed(folder, cases, f"http://127.0.0.1:{port}/v1", timeout_s=timeout_s, latency_ms=LATENCY_MS)
     ideal = timeout_s + found["ideal_s"]
     return {
         "benchmark": "regression_run_faults",
@@ -99,7 +113,11 @@ def with_faults(cases: int = 300, timeout_s: float = 5.0) -> dict[str, Any]:
         "unit": "x (timeout + ideal)",
         "goal": 1.2,
         "better": "lower",
-        "details": {key: found[key] for key in ("wall_s", "verdict", "retried", "missing")},
+        "details": {
+            **_sizes(calls),
+            "faults": list(faults),
+            **{key: found[key] for key in ("wall_s", "verdict", "retried", "missing")},
+        },
     }
 
 
@@ -152,7 +170,10 @@ def _process(*command: str) -> Iterator[str]:
     process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        yield process.stdout.readline().strip().rpartition(":")[2]
+        line = process.stdout.readline().strip()
+        if not line:
+            sys.exit(1)  # it has said why
+        yield line.rpartition(":")[2]
     finally:
         process.terminate()
         process.wait(timeout=10)
