@@ -12,12 +12,15 @@ from datetime import date
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watchkeeper.foundation.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from watchkeeper.observability.redact import Policy
 
 CONFIG_NAME = "watchkeeper.toml"
 
@@ -208,6 +211,33 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         # The file's values come in as arguments; the environment wins over them.
         return env_settings, init_settings
+
+
+def privacy_policy(settings: Settings) -> "Policy":
+    """What may be stored; made once at the start of a process, for own patterns are tried out here.
+
+    Raises:
+        Misconfigured: If an own pattern is too slow to be used on hostile text, or texts shall be hashed and
+            there is no secret.
+    """
+    from watchkeeper.observability.redact import Policy, Redactor, slow_pattern
+
+    privacy = settings.privacy
+    contents = {name: route.content for name, route in settings.routes.items() if route.content is not None}
+    if "hashed" in (privacy.content, *contents.values()) and privacy.user_id_secret is None:
+        raise Misconfigured(f'privacy.content = "hashed" needs a secret: set {privacy.user_id_secret_env}')
+    if privacy.redact and (slow := slow_pattern(privacy.patterns)) is not None:
+        raise Misconfigured(
+            f"privacy.patterns.{slow}: too slow on long texts; bound what repeats, e.g. [a-z]{{1,60}}, "
+            "and begin with \\b or a fixed text"
+        )
+    return Policy(
+        redactor=Redactor(privacy.patterns) if privacy.redact else None,
+        content=privacy.content,
+        routes=contents,
+        secret=privacy.user_id_secret,
+        keep=frozenset(privacy.keep),
+    )
 
 
 def find_config(explicit: Path | None, *, start: Path | None = None) -> Path:

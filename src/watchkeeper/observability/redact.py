@@ -5,10 +5,11 @@ begin, and what it may repeat is possessive or bounded.
 """
 
 import hmac
+import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from hashlib import sha256
 from typing import Any, Literal
@@ -25,13 +26,14 @@ USER_KEYS = frozenset({
 """Keys, in lower case, of attributes, parameters and unnamed fields that hold who the user is."""
 
 _HASHED = re.compile(r"u_[0-9a-f]{32}|\[user\]")
-_CARDS = re.compile(r"(?<![\d.,])(?<!\d[ -])[2-6]\d{3}(?:[ -]?\d){9,15}(?!\d)")
+# A pattern that begins with a character, and looks behind it then, is searched for several times as fast.
+_CARDS = re.compile(r"[2-6](?<![\d.,][2-6])(?<!\d[ -][2-6])\d{3}(?:[ -]?\d){9,15}(?!\d)")
 _PHONES = re.compile(
-    r"(?<![\w+.])(?:"
-    r"(?:\+|00)[1-9](?:[ ().\-/]{0,3}\d){7,14}"
-    r"|(?:\+?1[ .-])?\([2-9]\d\d\) ?[2-9]\d\d[ .-]?\d{4}"
-    r"|(?:1[.-])?[2-9]\d\d([.-])[2-9]\d\d\1\d{4}"
-    r"|\(?0[1-9]\d{1,4}\)?(?:[ ]?[/-][ ]?|[ ])\d{2,4}(?:[ -]?\d{2,4}){1,3}"
+    r"[+(0-9](?<![\w+.][+(0-9])(?:"
+    r"(?:(?<=\+)|(?<=0)0)[1-9](?:[ ().\-/]{0,3}\d){7,14}"
+    r"|(?:(?<=\()|(?:(?<=1)|(?<=\+)1)[ .-]\()[2-9]\d\d\) ?[2-9]\d\d[ .-]?\d{4}"
+    r"|(?:(?<=[2-9])|(?<=1)[.-][2-9])\d\d([.-])[2-9]\d\d\1\d{4}"
+    r"|(?:(?<=0)|(?<=\()0)[1-9]\d{1,4}\)?(?:[ ]?[/-][ ]?|[ ])\d{2,4}(?:[ -]?\d{2,4}){1,3}"
     r")(?![\w])(?![.-]\d)"
 )
 
@@ -68,13 +70,13 @@ BUILTIN: tuple[_Rule, ...] = (
         ("PRIVATE KEY-----",),
     ),
     _Rule(_KEY, re.compile(r"(?<![\w.-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*+)?"), ("eyJ",)),
-    _Rule(_KEY, re.compile(r"(?<![\w-])(?:sk|pk|rk)[-_][\w-]{16,}+"), ("sk-", "sk_", "pk-", "pk_", "rk-", "rk_")),
+    _Rule(_KEY, re.compile(r"[spr]k[-_](?<![\w-][spr]k[-_])[\w-]{16,}+"), ("sk-", "sk_", "pk-", "pk_", "rk-", "rk_")),
     _Rule(_KEY, re.compile(r"(?<![\w-])xox[a-z]-[\w-]{10,}+|(?<![\w-])xapp-[\w-]{10,}+"), ("xox", "xapp-")),
     _Rule(_KEY, re.compile(r"(?<![\w-])A[KS]IA[0-9A-Z]{16}(?![0-9A-Za-z])"), ("AKIA", "ASIA")),
     _Rule(
         _KEY,
-        re.compile(r"(?<![\w-])(?:gh[a-z]_|github_pat_|glpat-|hf_|npm_|pypi-)[\w-]{16,}+"),
-        ("gh", "github_pat_", "glpat-", "hf_", "npm_", "pypi-"),
+        re.compile(r"(?<![\w-])(?:gh[pousr]_|github_pat_|glpat-|hf_|npm_|pypi-)[\w-]{16,}+"),
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "npm_", "pypi-"),
     ),
     _Rule(_KEY, re.compile(r"(?<![\w-])AIza[\w-]{35}(?![\w-])"), ("AIza",)),
     _Rule(
@@ -84,14 +86,16 @@ BUILTIN: tuple[_Rule, ...] = (
     ),
     _Rule(
         "[email]",
-        re.compile(r"(?<![\w.%+-])[\w.%+-]++@(?:[\w-]{1,63}\.){1,10}+[^\W\d_][\w-]{1,62}"),
+        re.compile(r"(?<![\w.%+-])[\w.%+-]++@(?:[\w-]{1,63}\.){1,10}[^\W\d_][\w-]{1,62}"),
         ("@",),
     ),
     _Rule("[card]", _CARDS, (), _luhn),
     _Rule("[phone]", _PHONES, (), _phone),
 )
-_DIGITS = re.compile(r"\d[\d ().\-/]{6}")
+_DIGITS = re.compile(r"[0-9][0-9 ().\-/]{6}")
 """Cards and phones hold this; most texts do not."""
+_SHORTEST_CARD = 10**12
+"""A number as a number: below this it is none of a card."""
 
 
 class Redactor:
@@ -124,7 +128,7 @@ class Redactor:
                 if any(hint in text for hint in rule.hint):
                     text = rule.pattern.sub(rule.marker, text)
                 continue
-            digits = _DIGITS.search(text) is not None if digits is None else digits
+            digits = _has_digits(text) if digits is None else digits
             if digits:
                 text = rule.pattern.sub(_masked(rule), text)
         return text
@@ -138,7 +142,15 @@ class Redactor:
                 return {self.text(k): v if k in keep else self.value(v, keep) for k, v in value.items()}
             case list() | tuple():
                 return [self.value(each, keep) for each in value]
+            case int() if value >= _SHORTEST_CARD:
+                masked = self.text(digits := str(value))
+                return value if masked == digits else masked
         return value
+
+
+def _has_digits(text: str) -> bool:
+    # Ten searches by the C library are thirty times as fast as one regular expression that finds nothing.
+    return any(digit in text for digit in "0123456789") and _DIGITS.search(text) is not None
 
 
 def _masked(rule: _Rule) -> Callable[[re.Match[str]], str]:
@@ -167,8 +179,9 @@ class Policy:
     keep: frozenset[str] = frozenset()
 
 
-_IDS = frozenset({"id", "tool_call_id", "call_id", "type", "role", "name", "index", "score"})
-"""Of messages and documents: what names things and is no content."""
+_OF_MESSAGES = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
+_OF_DOCUMENTS = frozenset({"id"})
+"""Fields that are no content; arguments and results have none, an application chose their names."""
 
 
 def private(request: Request, policy: Policy) -> Request:
@@ -200,7 +213,7 @@ def _call(call: Call, hide: "_Hiding") -> Call:
     return replace(
         call,
         params=hide.fields(call.params),
-        messages=[hide.content(message) for message in call.messages],
+        messages=[hide.content(message, _OF_MESSAGES) for message in call.messages],
         response=hide.text(call.response),
         error_type=hide.label(call.error_type),
         more=hide.fields(call.more),
@@ -208,15 +221,15 @@ def _call(call: Call, hide: "_Hiding") -> Call:
 
 
 def _retrieval(each: Retrieval, hide: "_Hiding") -> Retrieval:
-    documents = [hide.content(document) for document in each.documents]
+    documents = [hide.content(document, _OF_DOCUMENTS) for document in each.documents]
     return replace(each, documents=documents, more=hide.fields(each.more))
 
 
 def _tool_call(each: ToolCall, hide: "_Hiding") -> ToolCall:
     return replace(
         each,
-        arguments=hide.content(each.arguments),
-        result=hide.content(each.result),
+        arguments=hide.structure(each.arguments),
+        result=hide.structure(each.result),
         error_type=hide.label(each.error_type),
         more=hide.fields(each.more),
     )
@@ -250,11 +263,15 @@ class _Hiding:
         """A text that is no content, masked all the same."""
         return text if text is None or self.redactor is None else self.redactor.text(text)
 
-    def content(self, value: Any) -> Any:
-        """A message, a document, arguments or a result: of what is hidden its shape, ids and numbers stay."""
+    def content(self, value: Any, ids: frozenset[str] = frozenset()) -> Any:
+        """A message, a document, a value: of what is hidden its shape, numbers and the fields in `ids` stay."""
         if self.mode == "full":
-            return value if self.redactor is None else self.redactor.value(value, self.policy.keep | _IDS)
-        return self._hidden(value)
+            return value if self.redactor is None else self.redactor.value(value, self.policy.keep | ids)
+        return self._hidden(value, ids)
+
+    def structure(self, value: Any) -> Any:
+        """Arguments or a result: nothing of what is hidden stays."""
+        return None if self.mode == "none" else self.content(value)
 
     def fields(self, values: Mapping[str, Any]) -> dict[str, Any]:
         """Attributes, parameters, unnamed fields: users hashed, texts masked or, with hidden content, left out."""
@@ -273,14 +290,14 @@ class _Hiding:
             return value
         return self.label(value) if self.mode == "full" else self.text(value)
 
-    def _hidden(self, value: Any) -> Any:
+    def _hidden(self, value: Any, ids: frozenset[str]) -> Any:
         match value:
             case str():
                 return self.text(value)
             case Mapping():
-                return {k: v if k in _IDS and not isinstance(v, Mapping) else self._hidden(v) for k, v in value.items()}
+                return {k: v if k in ids and isinstance(v, str) else self._hidden(v, ids) for k, v in value.items()}
             case list() | tuple():
-                return [self._hidden(each) for each in value]
+                return [self._hidden(each, ids) for each in value]
         return value
 
     def _hash(self, text: str) -> str:
@@ -311,8 +328,6 @@ def slow_pattern(patterns: Mapping[str, str], *, seconds: float = 2.0) -> str | 
     Args:
         seconds: For all of them together.
     """
-    import json
-
     if not patterns:
         return None
     command = [sys.executable, "-I", "-c", _TRIAL]
@@ -324,11 +339,3 @@ def slow_pattern(patterns: Mapping[str, str], *, seconds: float = 2.0) -> str | 
         said = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
         return (said.split() or [next(iter(patterns))])[-1]
     return None
-
-
-def route_contents(routes: Mapping[str, Content | None]) -> dict[str, Content]:
-    """The routes that say what is kept of their texts."""
-    return {name: content for name, content in routes.items() if content is not None}
-
-
-__all__: Sequence[str] = ("BUILTIN", "Content", "Policy", "Redactor", "private", "slow_pattern", "user_hash")
