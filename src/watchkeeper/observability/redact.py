@@ -195,7 +195,7 @@ def private(request: Request, policy: Policy) -> Request:
             arguments and results, documents and comments; attributes and unnamed fields are masked with "full"
             and keep only numbers and `keep` otherwise.
     """
-    hide = _Hiding(policy, policy.routes.get(request.route, policy.content))
+    hide = Hiding(policy, policy.routes.get(request.route, policy.content))
     return replace(
         request,
         input=hide.text(request.input),
@@ -209,7 +209,7 @@ def private(request: Request, policy: Policy) -> Request:
     )
 
 
-def _call(call: Call, hide: "_Hiding") -> Call:
+def _call(call: Call, hide: "Hiding") -> Call:
     return replace(
         call,
         params=hide.fields(call.params),
@@ -220,12 +220,12 @@ def _call(call: Call, hide: "_Hiding") -> Call:
     )
 
 
-def _retrieval(each: Retrieval, hide: "_Hiding") -> Retrieval:
+def _retrieval(each: Retrieval, hide: "Hiding") -> Retrieval:
     documents = [hide.content(document, _OF_DOCUMENTS) for document in each.documents]
     return replace(each, documents=documents, more=hide.fields(each.more))
 
 
-def _tool_call(each: ToolCall, hide: "_Hiding") -> ToolCall:
+def _tool_call(each: ToolCall, hide: "Hiding") -> ToolCall:
     return replace(
         each,
         arguments=hide.structure(each.arguments),
@@ -235,7 +235,7 @@ def _tool_call(each: ToolCall, hide: "_Hiding") -> ToolCall:
     )
 
 
-def _feedback(each: Feedback, hide: "_Hiding") -> Feedback:
+def _feedback(each: Feedback, hide: "Hiding") -> Feedback:
     return replace(each, value=hide.content(each.value), comment=hide.text(each.comment), more=hide.fields(each.more))
 
 
@@ -246,7 +246,7 @@ def user_hash(user: str, secret: bytes | None) -> str:
     return "[user]" if secret is None else f"u_{hmac.new(secret, user.encode(), sha256).hexdigest()[:32]}"
 
 
-class _Hiding:
+class Hiding:
     """A policy for one route."""
 
     def __init__(self, policy: Policy, content: Content) -> None:
@@ -308,8 +308,10 @@ class _Hiding:
 
 _HOSTILE = ("a", "1", " ", "-", ".", "@", "a.", "a ", "1 ", "a@", "\n", '"', "aA1_", "é")
 _TRIAL = (
-    "import json,re,sys\n"
-    "for name,pattern in json.loads(sys.stdin.read())['patterns'].items():\n"
+    "import json,re,signal,sys\n"
+    "asked=json.loads(sys.stdin.read())\n"
+    "if hasattr(signal,'setitimer'): signal.setitimer(signal.ITIMER_PROF,asked['seconds'])\n"
+    "for name,pattern in asked['patterns'].items():\n"
     "    print(name,flush=True)\n"
     "    found=re.compile(pattern)\n"
     "    own=''.join(c for c in pattern if c.isalnum())[:40]\n"
@@ -318,6 +320,8 @@ _TRIAL = (
     "            text=(seed*size)[:size]\n"
     "            found.sub('',text+'!'),found.sub('','!'+text+'\\x00')\n"
 )
+_WAIT = 15.0
+"""Times longer than its processor time a trial may take: the machine may be busy."""
 
 
 def slow_pattern(patterns: Mapping[str, str], *, seconds: float = 2.0) -> str | None:
@@ -326,16 +330,18 @@ def slow_pattern(patterns: Mapping[str, str], *, seconds: float = 2.0) -> str | 
     They are tried in a process of their own, for a regular expression under way cannot be stopped.
 
     Args:
-        seconds: For all of them together.
+        seconds: Of processor time, for all of them together.
     """
     if not patterns:
         return None
     command = [sys.executable, "-I", "-c", _TRIAL]
+    asked = json.dumps({"patterns": dict(patterns), "seconds": seconds})
     try:
-        subprocess.run(
-            command, input=json.dumps({"patterns": dict(patterns)}), text=True, capture_output=True, timeout=seconds
-        )
+        done = subprocess.run(command, input=asked.encode(), capture_output=True, timeout=seconds * _WAIT)
     except subprocess.TimeoutExpired as late:
-        said = late.stdout.decode() if isinstance(late.stdout, bytes) else late.stdout or ""
-        return (said.split() or [next(iter(patterns))])[-1]
-    return None
+        tried, ended = late.stdout or b"", False
+    else:
+        tried, ended = done.stdout, done.returncode == 0
+    if ended:
+        return None
+    return (tried.decode().split() or list(patterns))[-1]

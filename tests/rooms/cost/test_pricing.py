@@ -1,6 +1,7 @@
 """Stored calls get their cost once, and again on request, on both engines."""
 
-from collections.abc import Sequence
+import threading
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
@@ -141,3 +142,32 @@ def test_reckoning_again_ends_where_it_is_told(store: Store) -> None:
     service.price_calls(store, PriceList(), now=NOW)
     service.reprice(store, prices("1"), NOW - timedelta(hours=2), NOW - timedelta(hours=1), why="test", now=NOW)
     assert [totals(store, n)[0] for n in (1, 2, 3)] == [2_500_000_000, 1_000_000_000, 2_500_000_000]
+
+
+def test_pricers_and_writers_at_once_leave_right_totals(store: Store) -> None:
+    made = [request(n, [call(n), call(1000 + n), call(2000 + n, "no-such")]) for n in range(1, 120)]
+    records.import_requests(store, made)
+    problems: list[Exception] = []
+
+    def repeatedly(work: Callable[[], object]) -> None:
+        try:
+            for _ in range(4):
+                work()
+        except Exception as problem:
+            problems.append(problem)
+
+    works: list[Callable[[], object]] = [
+        lambda: service.price_calls(store, PriceList(), now=NOW),
+        lambda: service.price_calls(store, PriceList(), now=NOW),
+        lambda: records.import_requests(store, made[::3]),
+        lambda: service.reprice(store, prices("2"), NOW - timedelta(days=1), why="test", now=NOW),
+    ]
+    threads = [threading.Thread(target=repeatedly, args=(work,)) for work in works]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert problems == []
+    service.price_calls(store, PriceList(), now=NOW)
+    service.reprice(store, PriceList(), NOW - timedelta(days=1), why="test", now=NOW)
+    assert {totals(store, n) for n in range(1, 120)} == {(5_000_000_000, 1)}
