@@ -119,9 +119,11 @@ def _import_traffic(config: Path, traffic: Path, started: float) -> None:
     from watchkeeper.observability.request import Request
     from watchkeeper.observability.service import import_requests
     from watchkeeper.observability.wire import read_file
+    from watchkeeper.settings import privacy_policy
 
     with open_app(config) as app:
-        count = import_requests(app.store, (row for _, row in read_file(traffic) if isinstance(row, Request)))
+        requests = (row for _, row in read_file(traffic) if isinstance(row, Request))
+        count = import_requests(app.store, requests, policy=privacy_policy(app.settings))
     _say(started, f"the store is migrated; {count} simulated requests imported")
 
 

@@ -40,15 +40,17 @@ def import_records(
     """Store the requests of files; the same file twice changes nothing. Exit 1: some lines were refused."""
     from watchkeeper.app import open_app
     from watchkeeper.observability import service
+    from watchkeeper.settings import privacy_policy
 
     for path in files:
         _readable(path)
     rejected: list[Rejection] = []
     accepted, written = 0, set[Path]()
     with open_app(config) as opened:
+        privacy = privacy_policy(opened.settings)
         for path in dict.fromkeys(files):
             with _Rejects(path, rejected, written) as rejects:
-                accepted += service.import_requests(opened.store, rejects.good())
+                accepted += service.import_requests(opened.store, rejects.good(), policy=privacy)
     if not accepted and not rejected:
         raise NothingToCheck(f"no requests in {', '.join(map(str, files))}: the file is empty")
     if as_json:

@@ -16,6 +16,8 @@ from watchkeeper.observability.otlp import Decoded
 from watchkeeper.observability.packing import Texts
 from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, piece_of, unpacked
 from watchkeeper.observability.pieces import packed as pack_piece
+from watchkeeper.observability.private_spans import private_feedback, private_pieces
+from watchkeeper.observability.redact import Policy, private
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.steps import Step, steps_of
 
@@ -31,8 +33,11 @@ class Stock:
     newest: datetime | None
 
 
-def import_requests(opened: Store, requests: Iterable[Request]) -> int:
+def import_requests(opened: Store, requests: Iterable[Request], *, policy: Policy | None = None) -> int:
     """Store requests; one that is known already is replaced wholly, so that a repetition changes nothing.
+
+    Args:
+        policy: What is taken out before anything is stored; None stores them as they are.
 
     Returns:
         How many were taken, repetitions included. All of them are committed.
@@ -41,7 +46,7 @@ def import_requests(opened: Store, requests: Iterable[Request]) -> int:
         StoreFailed: If the store fails; the batches before it stay, and the same import may be run again.
     """
     taken = 0
-    waiting = iter(requests)
+    waiting = iter(requests if policy is None else (private(each, policy) for each in requests))
     while batch := list(islice(waiting, _WRITTEN_TOGETHER)):
         with opened.write() as session:
             store.save(session, batch)
@@ -49,15 +54,15 @@ def import_requests(opened: Store, requests: Iterable[Request]) -> int:
     return taken
 
 
-def pieces_of(decoded: Decoded) -> list[Piece]:
-    """Spans in our words; one that breaks us is rejected and counted, never the others."""
+def pieces_of(decoded: Decoded, *, policy: Policy | None = None) -> list[Piece]:
+    """Spans in our words, as they may be stored; one that breaks us is rejected and counted, never the others."""
     pieces = []
     for span in decoded.spans:
         try:
             pieces.append(piece_of(span, decoded.counts))
         except Exception:  # whatever a stranger's span can do, its neighbours are stored
             decoded.reject("content")
-    return pieces
+    return pieces if policy is None else private_pieces(pieces, policy)
 
 
 def take_pieces(opened: Store, pieces: Iterable[Piece]) -> int:
@@ -177,11 +182,13 @@ def stock(opened: Store) -> Stock:
         return Stock(total=store.count(session), newest=store.newest_at(session))
 
 
-def feedback(opened: Store, trace_id: str, said: Feedback, *, now: datetime) -> None:
+def feedback(opened: Store, trace_id: str, said: Feedback, *, now: datetime, policy: Policy | None = None) -> None:
     """Store what a user said about an answer, perhaps before the request itself has come; committed on return.
 
     The same words about the same trace are one feedback, however often they are sent.
     """
+    if policy is not None:
+        said = private_feedback(said, policy)
     at = None if said.at is None else format_time(said.at)
     key = content_hash([trace_id, said.kind, said.value, said.comment, at]).removeprefix("sha256:")
     with opened.write() as session:

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
@@ -10,6 +10,9 @@ from starlette.concurrency import run_in_threadpool
 
 from watchkeeper.app import App
 from watchkeeper.migrations.migrate import current_revision
+
+if TYPE_CHECKING:
+    from watchkeeper.observability.redact import Policy
 
 router = APIRouter()
 
@@ -47,10 +50,10 @@ async def post_requests(request: Request) -> JSONResponse:
         body += piece
         if len(body) > _LARGEST_BODY:
             return _refused(413, "TooLarge", "a body may have at most 64 MiB; send the requests in several")
-    return await run_in_threadpool(_take, opened(request), bytes(body))
+    return await run_in_threadpool(_take, opened(request), request.app.state.privacy, bytes(body))
 
 
-def _take(app: App, body: bytes) -> JSONResponse:
+def _take(app: App, privacy: "Policy", body: bytes) -> JSONResponse:
     from watchkeeper.observability import service
     from watchkeeper.observability.fields import RejectedRecord
     from watchkeeper.observability.wire import request_of
@@ -65,7 +68,7 @@ def _take(app: App, body: bytes) -> JSONResponse:
             good.append(request_of(each))
         except RejectedRecord as error:
             rejected.append({"index": index, "field": error.field or None, "message": error.problem})
-    accepted = service.import_requests(app.store, good)
+    accepted = service.import_requests(app.store, good, policy=privacy)
     if rejected and not accepted:
         first = rejected[0]
         message = f"no request was taken; [{first['index']}]: {first['message']}"
@@ -97,7 +100,8 @@ async def post_feedback(request: Request) -> JSONResponse:
     def take(raw: dict[str, Any]) -> None:
         trace_id = fields.required(fields.hex_id(raw, "trace_id", 32), "trace_id")
         fields.required(raw.get("value"), "value")
-        service.feedback(app.store, trace_id, feedback_of(raw, ""), now=app.clock.now())
+        said, privacy = feedback_of(raw, ""), request.app.state.privacy
+        service.feedback(app.store, trace_id, said, now=app.clock.now(), policy=privacy)
 
     return await _taken(request, take)
 

@@ -101,7 +101,7 @@ def _queue(
     encoding: Encoding,
 ) -> tuple[Decoded, Any]:
     decoded = decode(body, encoding)
-    pieces = service.pieces_of(decoded)
+    pieces = service.pieces_of(decoded, policy=app.state.privacy)
     if decoded.counts:
         counts_of(app).update(decoded.counts)
     return decoded, intake.put(pieces)

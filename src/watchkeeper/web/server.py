@@ -10,6 +10,7 @@ from starlette.exceptions import HTTPException
 
 from watchkeeper.app import App
 from watchkeeper.foundation.errors import NotFound, WatchkeeperError
+from watchkeeper.settings import privacy_policy
 from watchkeeper.web import api, otlp, pages
 from watchkeeper.web.render import page
 
@@ -24,6 +25,7 @@ def make_server(app: App) -> FastAPI:
     """The ASGI application of one installation."""
     server = FastAPI(title="watchkeeper", docs_url=None, redoc_url=None)
     server.state.watchkeeper = app
+    server.state.privacy = privacy_policy(app.settings)
     server.include_router(api.router)
     server.include_router(otlp.router)
     server.include_router(pages.router)

@@ -1,0 +1,110 @@
+"""What comes in by every door is masked before it is stored: nothing of it is in the store's file."""
+
+import json
+import sqlite3
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from fastapi.testclient import TestClient
+
+from watchkeeper.app import App, open_app
+from watchkeeper.web.server import make_server
+
+TRACE = "0af7651916cd43dd8448eb211c80319c"
+MAIL = "ada.lovelace@example.org"
+CALL = "b7ad6b7169203331"
+
+
+@pytest.fixture
+def app(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[App]:
+    monkeypatch.setenv("SECRET", "a secret of this installation")
+    (tmp_path / "watchkeeper.toml").write_text(
+        '[providers.p]\nbase_url = "http://127.0.0.1:9/v1"\n'
+        '[routes."open"]\nmodel = "p/m"\n[routes."closed"]\nmodel = "p/m"\ncontent = "none"\n'
+        '[privacy]\nuser_id_secret_env = "SECRET"\npatterns = {customer = "C-[0-9]{5}"}\n'
+    )
+    with open_app(tmp_path / "watchkeeper.toml") as opened:
+        yield opened
+
+
+@pytest.fixture
+def http(app: App) -> Iterator[TestClient]:
+    with TestClient(make_server(app)) as client:
+        yield client
+
+
+def attribute(key: str, value: str) -> dict[str, Any]:
+    return {"key": key, "value": {"stringValue": value}}
+
+
+def otlp(route: str | None) -> dict[str, Any]:
+    """A request span with a call below it, as an exporter sends them."""
+    said = json.dumps([{"role": "user", "parts": [{"type": "text", "content": f"I am {MAIL}, C-12345"}]}])
+    now = time.time_ns()
+    root = {
+        "traceId": TRACE, "spanId": "00f067aa0ba902b7", "name": "request", "kind": 1,
+        "startTimeUnixNano": str(now), "endTimeUnixNano": str(now + 10**9),
+        "attributes": [attribute("watchkeeper.kind", "request"), attribute("watchkeeper.input", f"from {MAIL}"),
+                       *([attribute("watchkeeper.route", route)] if route else [])],
+    }  # fmt: skip
+    call = {
+        "traceId": TRACE, "spanId": CALL, "parentSpanId": root["spanId"], "name": "chat", "kind": 3,
+        "startTimeUnixNano": str(now), "endTimeUnixNano": str(now + 10**9),
+        "attributes": [attribute("gen_ai.operation.name", "chat"), attribute("gen_ai.request.model", "m"),
+                       attribute("gen_ai.input.messages", said)],
+    }  # fmt: skip
+    return {"resourceSpans": [{"scopeSpans": [{"spans": [root, call] if route else [call]}]}]}
+
+
+def stored(http: TestClient) -> dict[str, Any]:
+    return http.get(f"/api/requests/{TRACE}").json()  # type: ignore[no-any-return]
+
+
+def in_the_store(app: App) -> str:
+    """Every text of the store's file, unpacked."""
+    from watchkeeper.observability import packing
+
+    path = app.settings.store.url.removeprefix("sqlite:///")
+    with sqlite3.connect(path) as connection:
+        texts = [packing.read_text(row[0]) for row in connection.execute("SELECT content FROM texts")]
+        spans = [str(packing.read_spans(row[0])) for row in connection.execute("SELECT spans FROM traces")]
+        others = [str(row) for row in connection.execute("SELECT * FROM requests")]
+        return "\n".join([*texts, *spans, *others, *map(str, connection.execute("SELECT * FROM posted_feedback"))])
+
+
+def test_a_request_is_masked(http: TestClient, app: App) -> None:
+    record = {"trace_id": TRACE, "started_at": "2026-11-24T10:00:00Z", "route": "open", "input": f"{MAIL} C-12345"}
+    assert http.post("/api/requests", json=record).status_code == 200
+    assert stored(http)["input"] == "[email] [customer]"
+    assert MAIL not in in_the_store(app)
+
+
+def test_a_span_is_masked(http: TestClient, app: App) -> None:
+    assert http.post("/v1/traces", json=otlp("open")).status_code == 200
+    request = stored(http)
+    assert request["input"] == "from [email]"
+    assert "I am [email], [customer]" in json.dumps(request["calls"][0]["messages"])
+    assert MAIL not in in_the_store(app)
+
+
+def test_a_route_without_content_keeps_the_figures_and_no_words(http: TestClient, app: App) -> None:
+    assert http.post("/v1/traces", json=otlp("closed")).status_code == 200
+    request = stored(http)
+    assert (request["route"], request["input"]) == ("closed", None)
+    assert (request["calls"][0]["model_requested"], request["calls"][0]["latency_ms"]) == ("m", 1000.0)
+    assert "I am" not in in_the_store(app)
+
+
+def test_a_span_whose_route_is_not_known_yet_is_kept_by_the_strictest_policy(http: TestClient, app: App) -> None:
+    assert http.post("/v1/traces", json=otlp(None)).status_code == 200
+    assert "I am" not in in_the_store(app)
+
+
+def test_the_words_of_feedback_are_kept_by_the_strictest_policy(http: TestClient, app: App) -> None:
+    said = {"trace_id": TRACE, "kind": "thumb", "value": -1, "comment": f"write to {MAIL}"}
+    assert http.post("/api/feedback", json=said).status_code == 200
+    assert MAIL not in in_the_store(app)
+    assert "-1" in in_the_store(app)
