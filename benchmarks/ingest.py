@@ -33,7 +33,7 @@ ROOT = Path(__file__).parents[1]
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--spans", type=int, default=40_960)
-    parser.add_argument("--unique", action="store_true", help="no two prompts share a word: nothing is stored once")
+    parser.add_argument("--unique", action="store_true", help="every system prompt is another: nothing is stored once")
     parser.add_argument("--no-postgresql", action="store_true")
     parser.add_argument("--gzip", action="store_true")
     options = parser.parse_args()
@@ -145,22 +145,24 @@ def served(folder: Path) -> Iterator[tuple[int, "subprocess.Popen[str]"]]:
 
 
 def made_batches(count: int, *, unique: bool) -> list[bytes]:
-    """Requests of 512 spans each, every one a trace; words drawn as often as in our own documents."""
-    words = " ".join(p.read_text() for p in sorted(ROOT.glob("**/*.md"))[:40] if ".venv" not in p.parts).split()
-    words = [word for word in words if word.isalpha()] or ["word"]
+    """Requests of 512 spans each, every one a trace; sentences drawn from our own documents."""
+    pages = [*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md"), *ROOT.glob("runbooks/**/*.md")]
+    prose = " ".join(" ".join(page.read_text() for page in sorted(pages)).split())
+    sentences = [sentence for sentence in re.split(r"(?<=[.;:]) ", prose) if 20 < len(sentence) < 300]
     rng = random.Random(7)
-    systems = [text(rng, words, 700) for _ in range(5)]
+    systems = [text(rng, sentences, 700) for _ in range(5)]
     return [
-        _batch(rng, words, lambda: text(rng, words, 700) if unique else rng.choice(systems), n) for n in range(count)
+        _batch(rng, sentences, lambda: text(rng, sentences, 700) if unique else rng.choice(systems), n)
+        for n in range(count)
     ]
 
 
-def text(rng: random.Random, words: list[str], size: int) -> str:
+def text(rng: random.Random, sentences: list[str], size: int) -> str:
     """About `size` characters of prose."""
-    return " ".join(rng.choices(words, k=size // 4))[:size]
+    return " ".join(rng.choices(sentences, k=size // 20))[:size]
 
 
-def _batch(rng: random.Random, words: list[str], system: Any, number: int) -> bytes:
+def _batch(rng: random.Random, sentences: list[str], system: Any, number: int) -> bytes:
     request = ExportTraceServiceRequest()
     resource = request.resource_spans.add()
     _set(resource.resource.attributes, {"service.name": "shop", "deployment.environment.name": "production"})
@@ -172,9 +174,9 @@ def _batch(rng: random.Random, words: list[str], system: Any, number: int) -> by
         span.trace_id, span.span_id = rng.randbytes(16), rng.randbytes(8)
         span.start_time_unix_nano = at + place * 1_000_003
         span.end_time_unix_nano = span.start_time_unix_nano + rng.randrange(10**8, 10**10)
-        asked = [("system", system()), ("user", text(rng, words, 1300))]
-        sent = [{"role": role, "parts": [{"type": "text", "content": words}]} for role, words in asked]
-        out = [{"role": "assistant", "parts": [{"type": "text", "content": text(rng, words, 1000)}]}]
+        asked = [("system", system()), ("user", text(rng, sentences, 1300))]
+        sent = [{"role": role, "parts": [{"type": "text", "content": sentences}]} for role, sentences in asked]
+        out = [{"role": "assistant", "parts": [{"type": "text", "content": text(rng, sentences, 1000)}]}]
         _set(
             span.attributes,
             {
