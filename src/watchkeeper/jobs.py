@@ -323,6 +323,7 @@ def price_records(app: App) -> Pricing:
     """Price the calls of the last days that have no cost; models that cannot be priced become incidents."""
     now = app.clock.now()
     done = cost.price_calls(app.store, price_list(app.settings), now - _LATE, now=now)
+    cost.tidy(app.store)
     tell_unpriced(app)
     return done
 

@@ -141,6 +141,12 @@ def count_calls(opened: Store, since: datetime | None = None) -> int:
         return store.count_calls(session, since)
 
 
+def tidy(opened: Store) -> None:
+    """Forget the reasons of calls that are no longer stored."""
+    with opened.write() as session:
+        store.remove_reasons_of_gone_calls(session)
+
+
 def changes_of(opened: Store, trace_id: str) -> list[dict[str, object]]:
     """How the costs of a trace's calls were changed, oldest first."""
     with opened.read() as session:

@@ -276,6 +276,13 @@ def count_calls(session: Session, since: datetime | None) -> int:
     return int(session.execute(query).scalar_one())
 
 
+def remove_reasons_of_gone_calls(session: Session) -> None:
+    """Delete the reasons of calls that are no longer stored."""
+    c, u = _CALLS.c, _UNPRICED.c
+    there = sa.exists().where(c.trace_id == u.trace_id, c.span_id == u.span_id)
+    session.connection().execute(sa.delete(_UNPRICED).where(~there))
+
+
 def changes_of(session: Session, trace_id: str) -> list[dict[str, Any]]:
     """The changed costs of a trace, oldest first."""
     query = sa.select(_CHANGES).where(_CHANGES.c.trace_id == trace_id).order_by(_CHANGES.c.id)

@@ -144,6 +144,16 @@ def test_reckoning_again_ends_where_it_is_told(store: Store) -> None:
     assert [totals(store, n)[0] for n in (1, 2, 3)] == [2_500_000_000, 1_000_000_000, 2_500_000_000]
 
 
+def test_reasons_of_calls_that_are_gone_are_forgotten(store: Store) -> None:
+    records.import_requests(store, [request(1, [call(1, "no-such"), call(2, "no-such")])])
+    service.price_calls(store, PriceList(), now=NOW)
+    records.import_requests(store, [request(1, [call(1, "no-such")])])
+    service.tidy(store)
+    with store.read() as session:
+        left = session.connection().execute(sa.text("SELECT span_id FROM unpriced_calls")).scalars().all()
+    assert left == [f"{1:016x}"]
+
+
 def test_pricers_and_writers_at_once_leave_right_totals(store: Store) -> None:
     made = [request(n, [call(n), call(1000 + n), call(2000 + n, "no-such")]) for n in range(1, 120)]
     records.import_requests(store, made)
