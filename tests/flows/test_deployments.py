@@ -16,6 +16,7 @@ def test_what_runs_when_is_pinned() -> None:
     assert {d.name: d.when() for d in read_deployments()} == {
         "watch-models": "cron 7 * * * * UTC",
         "check-upgrade": "on watchkeeper.model.appeared",
+        "price-records": "cron 3-59/15 * * * * UTC",
         "deliver-alerts": "cron */5 * * * * UTC",
     }
 
