@@ -67,7 +67,7 @@ def _play(config: Path, folder: Path, started: float) -> None:
     _say(started, "watch-models saw it and emitted watchkeeper.model.appeared; check-upgrade is triggered")
     deadline = time.monotonic() + _VERDICT_WITHIN_S
     with open_app(config) as app:
-        while not (found := incidents.list_incidents(app.store, status="firing")):
+        while not (found := [i for i in incidents.list_incidents(app.store) if i.kind == "model-regressed"]):
             if time.monotonic() > deadline:
                 raise Transient(f"no verdict within {_VERDICT_WITHIN_S} s; see {folder / '.watchkeeper' / 'logs'}")
             time.sleep(0.5)
