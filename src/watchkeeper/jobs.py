@@ -208,6 +208,7 @@ def _run(
                 fresh=fresh,
                 override=_signed(app, override),
                 on_progress=on_progress,
+                overrides=rate_overrides(app.settings),
             )
         )
     except ProviderFailed as failure:

@@ -10,7 +10,7 @@ from watchkeeper.observability.request import Feedback
 
 _TEXTS = frozenset({"input", "response", "answer"})
 _FIELDS = frozenset({"own", "others", "params"})
-_OF_MESSAGES = frozenset({"role", "type", "id", "tool_call_id", "call_id", "name"})
+_OF_MESSAGES = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
 _LISTS = {"messages": _OF_MESSAGES, "documents": frozenset({"id"})}
 _LABELS = frozenset(
     {

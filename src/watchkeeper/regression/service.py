@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from watchkeeper.cost.prices import PriceList
+from watchkeeper.cost.rates import Override
 from watchkeeper.database.engine import Store
 from watchkeeper.foundation.clock import Clock
 from watchkeeper.foundation.errors import Conflict, NotFound, Transient
@@ -66,6 +67,7 @@ async def check(
     fresh: bool = False,
     override: Mapping[str, str] | None = None,
     on_progress: OnProgress | None = None,
+    overrides: Sequence[Override] = (),
     connect_to: Callable[[ProviderConfig], ChatModel] = connect,
 ) -> dict[str, Any]:
     """Run what is not yet known, compare, decide, store the verdict.
@@ -74,6 +76,7 @@ async def check(
         kind: "upgrade" or "check".
         fresh: Never reuse nor resume an earlier run.
         override: {"by", "why", "at"}: a regression is recorded as overridden and exits 0.
+        overrides: Negotiated prices; they win over the list's.
 
     Returns:
         The document of INTERFACES section 4.
@@ -92,9 +95,10 @@ async def check(
             for each in comparing:
                 for side, target in (("baseline", each.baseline), ("candidate", each.candidate)):
                     claimed.append(_claim(session, target, side, fresh=fresh, clock=clock, taken=claimed))
+        prices = {name: PriceList(providers[name].base_url, provider=name, overrides=overrides) for name in chats}
         preparing = asyncio.create_task(asyncio.to_thread(_prepare, comparing))
         with _calm_collector():
-            await _ask(opened, claimed, chats, providers, clock, on_progress)
+            await _ask(opened, claimed, chats, providers, prices, clock, on_progress)
         await preparing
     finally:
         _release(opened, claimed, clock)
@@ -215,6 +219,7 @@ async def _ask(
     runs: Sequence[_Run],
     chats: Mapping[str, ChatModel],
     providers: Mapping[str, ProviderConfig],
+    prices: Mapping[str, PriceList],
     clock: Clock,
     on_progress: OnProgress | None,
 ) -> None:
@@ -224,7 +229,6 @@ async def _ask(
         for run in runs
         if run.asking
     ]
-    prices = {name: PriceList(config.base_url) for name, config in providers.items() if name in chats}
 
     async def fill(run: _Run, state: RunProgress) -> None:
         def price(completion: Completion) -> int | None:
