@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from fastapi import APIRouter, Request
@@ -19,6 +20,7 @@ from watchkeeper.web.render import markdown_html, page
 
 router = APIRouter(default_response_class=HTMLResponse)
 _CASES_PER_PAGE = 50
+_STYLE = Path(__file__).parent / "static" / "style.css"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -112,9 +114,7 @@ def run(request: Request, run_id: str, suite: str | None = None, start: int = 0)
 @router.get("/style.css")
 def style() -> FileResponse:
     """The one style sheet."""
-    from watchkeeper.web.server import STYLE
-
-    return FileResponse(STYLE, media_type="text/css")
+    return FileResponse(_STYLE, media_type="text/css")
 
 
 def _case_rows(suite: dict[str, Any], attempts: dict[tuple[str, str], Attempts]) -> list[CaseRow]:

@@ -1,7 +1,6 @@
 """The web process: pages an alert links to, the ingest API, health. On loopback unless told otherwise."""
 
 from collections.abc import Awaitable, Callable, Mapping
-from pathlib import Path
 
 from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
@@ -72,6 +71,3 @@ def _problem(
         return JSONResponse(body, status_code=status, headers=headers)
     text = page("problem.html", title="Not here", status=status, message=message)
     return HTMLResponse(text, status_code=status, headers=dict(headers or {}))
-
-
-STYLE = Path(__file__).parent / "static" / "style.css"
