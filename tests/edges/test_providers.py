@@ -664,3 +664,11 @@ def test_a_list_that_cannot_be_read_or_is_empty_is_never_no_models(
     provider.models = reply
     with pytest.raises(Transient, match="provider 'p': the model list"):
         listed(provider.base_url, kind=kind, timeout_s=0.3 if reply.kind == "drip" else 10.0)
+
+
+@both_wires
+def test_what_a_terminal_would_obey_is_not_in_a_message(provider: Provider, kind: Kind) -> None:
+    provider.then(Reply(status=400, body={"error": {"message": "bad \x1b]0;owned\x07\x1b[31m field\r\n\u202e"}}))
+    failure = ask(provider.base_url, kind=kind)
+    assert failure.message.isprintable()
+    assert "bad" in failure.message

@@ -104,10 +104,10 @@ def resolve(
 
 
 def _document(opened: "App", incident: "Incident") -> dict[str, Any]:
-    from watchkeeper.incidents import service
+    from watchkeeper.incidents.document import as_document
 
     settings = opened.settings
-    return service.as_document(incident, base_url=settings.web.base_url, runbooks_url=settings.runbooks.base_url)
+    return as_document(incident, base_url=settings.web.base_url, runbooks_url=settings.runbooks.base_url)
 
 
 def _tell(document: dict[str, Any], what: str, as_json: bool) -> None:

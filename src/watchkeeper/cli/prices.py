@@ -1,19 +1,16 @@
 """`prices`: what calls cost, which have no cost, and reckoning again."""
 
-import re
 from collections.abc import Sequence
-from datetime import datetime, timedelta
 from typing import Annotated
 
 import typer
 
 from watchkeeper.cli.console import ConfigOption, JsonOption, print_json, say
+from watchkeeper.cli.instants import instant_of
 from watchkeeper.foundation.errors import Misconfigured, NotFound
 
 app = typer.Typer(no_args_is_help=True, help="What calls cost, and which have no price.")
 
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN_HELP = "ISO time with a zone, or an age: 30m, 24h, 7d."
 
 
@@ -33,7 +30,7 @@ def check(
 
     with open_app(config) as opened:
         now = opened.clock.now()
-        start = _instant("--since", since, now)
+        start = instant_of("--since", since, now)
         done = service.price_calls(opened.store, price_list(opened.settings), start, now=now)
         tell_unpriced(opened)
         groups = service.unpriced_groups(opened.store, start)
@@ -96,7 +93,7 @@ def show(
     from watchkeeper.settings import find_config, load_settings
 
     now = SystemClock().now()
-    when = _instant("--at", at, now) or now
+    when = instant_of("--at", at, now) or now
     prices = price_list(load_settings(find_config(config)))
     card = prices.card(provider, model, at=when)
     if isinstance(card, Unpriced) and provider is None and "/" in model:
@@ -146,7 +143,7 @@ def reprice(
 
     with open_app(config) as opened:
         now = opened.clock.now()
-        start, end = _instant("--since", since, now), _instant("--until", until, now)
+        start, end = instant_of("--since", since, now), instant_of("--until", until, now)
         assert start is not None
         if end and start >= end:
             raise Misconfigured("--since must be before --until")
@@ -202,18 +199,3 @@ def _word(name: str | None) -> str:
 def _amount(rate: object) -> str:
     text = f"{rate:f}"
     return text.rstrip("0").rstrip(".") if "." in text else text
-
-
-def _instant(option: str, text: str | None, now: datetime) -> datetime | None:
-    from watchkeeper.foundation.clock import parse_time
-
-    if text is None:
-        return None
-    try:
-        if age := _AGE.fullmatch(text.strip()):
-            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        return parse_time(text)
-    except (ValueError, OverflowError):
-        raise Misconfigured(
-            f"{option} {text!r}: write a time with a zone (2026-11-24T10:00:00Z) or 24h, 7d, 30m"
-        ) from None

@@ -1,15 +1,14 @@
 """`records`: take requests in, give them out, show one."""
 
-import re
 from collections.abc import Iterator
 from contextlib import ExitStack
-from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, BinaryIO, Literal, TypedDict
 
 import typer
 
 from watchkeeper.cli.console import ConfigOption, JsonOption, print_json, say
+from watchkeeper.cli.instants import instant_of
 from watchkeeper.foundation.errors import Misconfigured, NothingToCheck
 
 if TYPE_CHECKING:
@@ -17,8 +16,6 @@ if TYPE_CHECKING:
 
 app = typer.Typer(no_args_is_help=True, help="What the application did, request by request.")
 
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 _SPAN_HELP = "ISO time with a zone, or an age: 30m, 24h, 7d."
 
 
@@ -84,7 +81,7 @@ def export_records(
         raise Misconfigured(f"--output {output}: cannot be a file there; name a file in a folder that exists")
     with open_app(config) as opened:
         now = opened.clock.now()
-        start, end = _instant("--since", since, now), _instant("--until", until, now)
+        start, end = instant_of("--since", since, now), instant_of("--until", until, now)
         if start and end and start >= end:
             raise Misconfigured("--since must be before --until")
         try:
@@ -153,7 +150,7 @@ def prune_records(
     from watchkeeper.observability import service
 
     with open_app(config) as opened:
-        until = _instant("--before", before, opened.clock.now())
+        until = instant_of("--before", before, opened.clock.now())
         assert until is not None
         if dry_run:
             requests, texts = service.count_before(opened.store, until), None
@@ -240,21 +237,6 @@ def _readable(path: Path) -> None:
         raise Misconfigured(f"{path}: no such file")
     if path.is_dir():
         raise Misconfigured(f"{path}: is a folder; name its files")
-
-
-def _instant(option: str, text: str | None, now: datetime) -> datetime | None:
-    from watchkeeper.foundation.clock import parse_time
-
-    if text is None:
-        return None
-    try:
-        if age := _AGE.fullmatch(text.strip()):
-            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
-        return parse_time(text)
-    except (ValueError, OverflowError):
-        raise Misconfigured(
-            f"{option} {text!r}: write a time with a zone (2026-11-24T10:00:00Z) or 24h, 7d, 30m"
-        ) from None
 
 
 def _nothing(total: int) -> str:

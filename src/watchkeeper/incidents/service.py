@@ -15,7 +15,6 @@ from watchkeeper.foundation.ids import new_id
 from watchkeeper.incidents import store
 from watchkeeper.incidents.channel import Channel, Posted
 from watchkeeper.incidents.delivery import Delivery
-from watchkeeper.incidents.document import as_document as as_document
 from watchkeeper.incidents.document import message_of
 from watchkeeper.incidents.incident import AuditEvent, Incident, acknowledgement, dedup_key, status_named
 from watchkeeper.incidents.lease import new_sender

@@ -1,17 +1,15 @@
 """What may be stored of spans and of feedback that come by themselves; `redact.private` does it for whole requests."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 from typing import Any
 
 from watchkeeper.observability.pieces import Piece
-from watchkeeper.observability.redact import Content, Hiding, Policy
+from watchkeeper.observability.redact import OF_DOCUMENTS, OF_MESSAGES, Content, Hiding, Policy, hidden_feedback
 from watchkeeper.observability.request import Feedback
 
 _TEXTS = frozenset({"input", "response", "answer"})
 _FIELDS = frozenset({"own", "others", "params"})
-_OF_MESSAGES = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
-_LISTS = {"messages": _OF_MESSAGES, "documents": frozenset({"id"})}
+_LISTS = {"messages": OF_MESSAGES, "documents": OF_DOCUMENTS}
 _LABELS = frozenset(
     {
         "route", "segment", "session_id", "job_id", "source", "environment", "release", "prompt_id", "prompt_version",
@@ -36,8 +34,7 @@ def private_pieces(pieces: Sequence[Piece], policy: Policy) -> list[Piece]:
 
 def private_feedback(said: Feedback, policy: Policy) -> Feedback:
     """One feedback as it may be stored; its request's route is not known yet, so the strictest policy holds."""
-    hide = Hiding(policy, strictest(policy))
-    return replace(said, value=hide.content(said.value), comment=hide.text(said.comment), more=hide.fields(said.more))
+    return hidden_feedback(said, Hiding(policy, strictest(policy)))
 
 
 def strictest(policy: Policy) -> Content:

@@ -179,8 +179,8 @@ class Policy:
     keep: frozenset[str] = frozenset()
 
 
-_OF_MESSAGES = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
-_OF_DOCUMENTS = frozenset({"id"})
+OF_MESSAGES = frozenset({"role", "type", "id", "tool_call_id", "call_id"})
+OF_DOCUMENTS = frozenset({"id"})
 """Fields that are no content; arguments and results have none, an application chose their names."""
 
 
@@ -204,7 +204,7 @@ def private(request: Request, policy: Policy) -> Request:
         calls=[_call(each, hide) for each in request.calls],
         retrievals=[_retrieval(each, hide) for each in request.retrievals],
         tool_calls=[_tool_call(each, hide) for each in request.tool_calls],
-        feedback=[_feedback(each, hide) for each in request.feedback],
+        feedback=[hidden_feedback(each, hide) for each in request.feedback],
         attributes=hide.fields(request.attributes),
     )
 
@@ -213,7 +213,7 @@ def _call(call: Call, hide: "Hiding") -> Call:
     return replace(
         call,
         params=hide.fields(call.params),
-        messages=[hide.content(message, _OF_MESSAGES) for message in call.messages],
+        messages=[hide.content(message, OF_MESSAGES) for message in call.messages],
         response=hide.text(call.response),
         error_type=hide.label(call.error_type),
         more=hide.fields(call.more),
@@ -221,7 +221,7 @@ def _call(call: Call, hide: "Hiding") -> Call:
 
 
 def _retrieval(each: Retrieval, hide: "Hiding") -> Retrieval:
-    documents = [hide.content(document, _OF_DOCUMENTS) for document in each.documents]
+    documents = [hide.content(document, OF_DOCUMENTS) for document in each.documents]
     return replace(each, documents=documents, more=hide.fields(each.more))
 
 
@@ -235,7 +235,8 @@ def _tool_call(each: ToolCall, hide: "Hiding") -> ToolCall:
     )
 
 
-def _feedback(each: Feedback, hide: "Hiding") -> Feedback:
+def hidden_feedback(each: Feedback, hide: "Hiding") -> Feedback:
+    """One feedback as a policy lets it be stored."""
     return replace(each, value=hide.content(each.value), comment=hide.text(each.comment), more=hide.fields(each.more))
 
 

@@ -195,8 +195,8 @@ class Wire:
         return Failed(failure=CallFailure(error_type=error_type, message=message, status=response.status_code))
 
     def clean(self, text: Any) -> str:
-        """Text of the other side on one line, without our key."""
-        line = " ".join(str(text or "").split())
+        """Text of the other side on one line, without our key and without what a terminal would obey."""
+        line = "".join(c for c in " ".join(str(text or "").split()) if c.isprintable())
         return line.replace(self._secret, "***") if self._secret else line
 
 

@@ -10,6 +10,7 @@ from watchkeeper.database.engine import Store
 from watchkeeper.foundation.errors import Conflict, Misconfigured, NotFound
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents import service
+from watchkeeper.incidents.document import as_document
 from watchkeeper.incidents.reconcile import Scope, Transition
 from watchkeeper.incidents.runbook import RunbookShelf
 
@@ -180,13 +181,13 @@ def test_a_missing_or_broken_runbook_does_not_keep_an_incident_from_opening(sqli
 def test_the_document_has_the_promised_keys(sqlite_store: Store) -> None:
     found(sqlite_store, finding())
     (incident,) = service.list_incidents(sqlite_store)
-    document = service.as_document(incident, base_url="http://127.0.0.1:8700/")
+    document = as_document(incident, base_url="http://127.0.0.1:8700/")
     assert list(document) == [
         "id", "kind", "severity", "status", "subject", "dedup_key", "summary", "first_move", "runbook_url",
         "opened_at", "last_seen_at", "resolved_at", "occurrences", "evidence", "slack",
     ]  # fmt: skip
     assert document["runbook_url"] == f"http://127.0.0.1:8700/runbooks/timeouts?incident={incident.id}"
-    published = service.as_document(incident, base_url="http://x", runbooks_url="https://git/blob/main/runbooks/")
+    published = as_document(incident, base_url="http://x", runbooks_url="https://git/blob/main/runbooks/")
     assert published["runbook_url"] == "https://git/blob/main/runbooks/timeouts.md"
 
 
