@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 from datetime import datetime
 from functools import lru_cache
 from typing import Any
@@ -14,7 +14,7 @@ from watchkeeper.foundation.clock import as_utc
 from watchkeeper.observability import packing, rows, tables
 from watchkeeper.observability.packing import Texts
 from watchkeeper.observability.pieces import keys_of
-from watchkeeper.observability.request import Feedback, Request
+from watchkeeper.observability.request import Call, Feedback, Request, Tokens
 from watchkeeper.observability.rows import Key
 
 _META = tables.Request.metadata.tables
@@ -132,26 +132,27 @@ def _move_feedback(session: Session, trace_id: str, old: str, new: str) -> None:
 def _with_stored_prices(
     session: Session, requests: Sequence[Request], trace_ids: Sequence[str]
 ) -> tuple[list[Request], dict[Key, str | None]]:
-    """The requests with the costs that were reckoned before, where the spans say none."""
+    """The requests with the costs reckoned before, where the spans say none and the call is what was priced."""
     c = _CALLS.c
-    costs: dict[Key, tuple[int, str]] = {}
+    priced = [c.model_requested, c.model_served, *(c[f"tokens_{name}"] for name in Tokens.__dataclass_fields__)]
+    costs: dict[Key, tuple[int, str, list[Any]]] = {}
     for some in _slices(trace_ids):
-        query = sa.select(c.trace_id, c.span_id, c.cost_nano_usd, c.price_id)
+        query = sa.select(c.trace_id, c.span_id, c.cost_nano_usd, c.price_id, *priced)
         for row in session.execute(query.where(c.trace_id.in_(some), c.price_id.is_not(None))):
-            costs[row[0], row[1]] = (row[2], row[3])
-    if not costs:
-        return list(requests), {}
-    made, prices = [], {}
-    for r in requests:
-        calls = []
-        for call in r.calls:
-            known = costs.get((r.trace_id, call.span_id))
-            if known is not None and call.cost_nano_usd is None:
-                call = replace(call, cost_nano_usd=known[0])
-                prices[r.trace_id, call.span_id] = known[1]
-            calls.append(call)
-        made.append(replace(r, calls=calls))
-    return made, dict(prices)
+            costs[row[0], row[1]] = (row[2], row[3], list(row[4:]))
+    prices: dict[Key, str | None] = {}
+
+    def with_price(trace_id: str, call: Call) -> Call:
+        known = costs.get((trace_id, call.span_id))
+        now = [call.model_requested, call.model_served, *astuple(call.tokens)]
+        if known is None or call.cost_nano_usd is not None or known[2] != now:
+            return call
+        prices[trace_id, call.span_id] = known[1]
+        return replace(call, cost_nano_usd=known[0])
+
+    if costs:
+        requests = [replace(r, calls=[with_price(r.trace_id, call) for call in r.calls]) for r in requests]
+    return list(requests), prices
 
 
 def _delete_children(session: Session, keys: Sequence[Key], names: Sequence[str]) -> None:

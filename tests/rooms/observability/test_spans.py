@@ -119,6 +119,16 @@ def test_what_came_later_from_elsewhere_stays_when_a_late_span_comes(store: Stor
         assert connection.execute(sa.text("SELECT cost_nano_usd FROM requests")).scalar_one() == 5
 
 
+def test_a_reckoned_cost_does_not_outlive_the_tokens_it_was_reckoned_from(store: Store) -> None:
+    chat: dict[str, Any] = {"gen_ai__operation__name": "chat", "gen_ai__usage__input_tokens": 7}
+    service.take_pieces(store, [piece(1, 1, **chat)])
+    with store.write() as session:
+        session.connection().execute(sa.text("UPDATE calls SET cost_nano_usd = 5, price_id = 'p1'"))
+    service.take_pieces(store, [piece(1, 1, **chat, gen_ai__usage__output_tokens=900)])  # the whole of it, later
+    [request] = service.export_requests(store)
+    assert (request.calls[0].tokens.output, request.calls[0].cost_nano_usd) == (900, None)
+
+
 def test_of_two_forms_of_a_span_the_fuller_counts_in_either_order(store: Store) -> None:
     part, full = piece(1, 1, watchkeeper__route="r"), piece(1, 1, watchkeeper__route="r", session__id="s")
     for order in ([part, full], [full, part]):
