@@ -10,7 +10,7 @@ setup: .venv/.ready-ops ## .venv with the command .venv/bin/watchkeeper; needs P
 demo: .venv/.ready-ops ## the whole thread on simulated traffic; ARGS=--once stops by itself
 	@.venv/bin/watchkeeper demo $(ARGS)
 
-test: .venv/.ready-dev ## every test: real Prefect server, real SQLite and PostgreSQL, real HTTP
+test: .venv/.ready-dev .venv-phoenix/.ready ## every test: real Prefect server, real SQLite and PostgreSQL, real HTTP
 	@$(PY) -m pytest $(ARGS)
 
 lint: .venv/.ready-dev ## ruff, mypy, import arrows, runbooks
@@ -30,3 +30,6 @@ lock: ## compile the hash-pinned locks anew (needs uv)
 
 .venv/.ready-dev: requirements-dev.lock pyproject.toml
 	@./tools/install dev && touch $@ .venv/.ready-ops
+
+.venv-phoenix/.ready: requirements-phoenix.lock
+	@./tools/install phoenix && touch $@
