@@ -1,0 +1,1 @@
+"""Requests that another tool already records: pulled from it, and scores pushed back to it."""

@@ -1,0 +1,207 @@
+"""One source's HTTP API: paced as fast as it lets us, every failure one of two errors that say what to do.
+
+The pace is additive-increase, multiplicative-decrease (Chiu and Jain, 1989, as in TCP): each answer shortens the
+pause between two requests a little, each 429 doubles it; a server's Retry-After is obeyed before anything else.
+"""
+
+import random
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import httpx
+import orjson
+
+from watchkeeper.foundation.errors import Misconfigured, Transient
+from watchkeeper.providers.retry import asked_wait_s
+
+_LARGEST_ANSWER = 256 * 2**20
+_LONGEST_WAIT_S = 120.0
+_TRIES = 6
+
+
+class SourceFailed(Transient):
+    """The source did not answer, or not usefully; what was stored before stays, the same pull goes on later."""
+
+
+class Gone(Exception):
+    """The endpoint is not there (404, 405, 410): an older or a newer server; the source knows another way."""
+
+
+class Pace:
+    """How long to pause between two requests to one source; safe to share between threads.
+
+    Args:
+        now, sleep: Of a clock; tests bring their own.
+    """
+
+    SLOWEST_S, STEP = 10.0, 0.1
+
+    def __init__(
+        self, *, now: Callable[[], float] = time.monotonic, sleep: Callable[[float], None] = time.sleep
+    ) -> None:
+        self._now, self._sleep = now, sleep
+        self._lock = threading.Lock()
+        self._pause, self._next = 0.0, 0.0
+
+    @property
+    def pause_s(self) -> float:
+        """Seconds between two requests at the moment."""
+        return self._pause
+
+    def wait(self) -> None:
+        """Return when the next request may go."""
+        with self._lock:
+            at = max(self._now(), self._next)
+            self._next = at + self._pause
+        if (left := at - self._now()) > 0:
+            self._sleep(left)
+
+    def answered(self) -> None:
+        """A request was served: a tenth faster."""
+        with self._lock:
+            self._pause = self._pause * (1 - self.STEP) if self._pause > 0.01 else 0.0
+
+    def refused(self, wait_s: float | None) -> None:
+        """A request was refused with 429: half as fast, and not before `wait_s` seconds from now."""
+        with self._lock:
+            self._pause = min(self.SLOWEST_S, max(0.1, self._pause * 2))
+            self._next = max(self._next, self._now() + (self._pause if wait_s is None else wait_s))
+
+
+class Api:
+    """JSON over HTTP to one source.
+
+    Args:
+        name: Of the source, for messages.
+        secrets: Texts that no message may show.
+    """
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        base_url: str,
+        headers: Mapping[str, str],
+        auth: tuple[str, str] | None = None,
+        secrets: tuple[str | None, ...] = (),
+        timeout_s: float = 30.0,
+        pace: Pace | None = None,
+    ) -> None:
+        self._name, self._secrets = name, tuple(filter(None, secrets))
+        self.pace = pace or Pace()
+        try:
+            self._client = httpx.Client(
+                base_url=base_url.rstrip("/"), headers=dict(headers), auth=auth, timeout=timeout_s,
+                follow_redirects=False,
+            )  # fmt: skip
+        except (httpx.InvalidURL, ValueError, TypeError):
+            raise Misconfigured(f"sources.{name}.base_url: not a web address") from None
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._client.close()
+
+    def get(self, path: str, params: Mapping[str, Any] | None = None) -> Any:
+        """The decoded JSON answer of a GET; parameters that are None are left out.
+
+        Raises:
+            Gone: If there is no such endpoint.
+            SourceFailed: If it did not answer usefully after several tries.
+            Misconfigured: If it refused the key or the request.
+        """
+        return self._json("GET", path, params=_known(params))
+
+    def post(self, path: str, body: Any, params: Mapping[str, Any] | None = None) -> Any:
+        """As get, for a POST of JSON; None where the answer has no body."""
+        return self._json("POST", path, params=_known(params), json=body)
+
+    def lines(self, path: str, body: Any) -> Iterator[Any]:
+        """The decoded lines of a JSON-lines answer to a POST; as get otherwise. A line that is no JSON is None."""
+        for line in self._answer("POST", path, json=body).split(b"\n"):
+            if line.strip():
+                try:
+                    yield orjson.loads(line)
+                except ValueError:
+                    yield None
+
+    def fetch(self, url: str) -> Any:
+        """The decoded JSON behind an absolute, signed URL; our credentials are not sent there."""
+        return self._decoded(self._answer("GET", url, bare=True))
+
+    def _json(self, method: str, path: str, **sent: Any) -> Any:
+        return self._decoded(self._answer(method, path, **sent))
+
+    def _decoded(self, content: bytes) -> Any:
+        if not content.strip():
+            return None
+        try:
+            return orjson.loads(content)
+        except ValueError:
+            raise SourceFailed(f"{self._name}: the answer is not JSON; is base_url the API's own address?") from None
+
+    def _answer(self, method: str, path: str, *, bare: bool = False, **sent: Any) -> bytes:
+        for tries in range(1, _TRIES + 1):
+            self.pace.wait()
+            try:
+                status, headers, content = self._once(method, path, bare=bare, **sent)
+            except httpx.HTTPError as error:
+                self._again(tries, f"cannot be reached ({type(error).__name__})", None)
+                continue
+            if 200 <= status < 300:
+                self.pace.answered()
+                return content
+            wait = asked_wait_s(headers)
+            if status == 429:
+                self.pace.refused(None if wait is None else min(_LONGEST_WAIT_S, max(0.0, wait)))
+                if tries == _TRIES:
+                    raise SourceFailed(f"{self._name}: told us to slow down {tries} times (429)", retry_after_s=wait)
+                continue
+            if status >= 500 or status == 408:
+                self._again(tries, f"answered {status}: {self._said(content)}", wait)
+                continue
+            raise self._refusal(method, path, status, content)
+        raise AssertionError("unreachable")  # the last try raises
+
+    def _once(self, method: str, path: str, *, bare: bool, **sent: Any) -> tuple[int, httpx.Headers, bytes]:
+        with self._opened(method, path, bare, sent) as response:
+            content = bytearray()
+            for piece in response.iter_bytes():
+                content += piece
+                if len(content) > _LARGEST_ANSWER:
+                    raise SourceFailed(f"{self._name}: an answer is larger than 256 MiB; pull shorter windows")
+            return response.status_code, response.headers, bytes(content)
+
+    @contextmanager
+    def _opened(self, method: str, path: str, bare: bool, sent: Mapping[str, Any]) -> Iterator[httpx.Response]:
+        if bare:
+            with httpx.stream(method, path, timeout=self._client.timeout) as response:
+                yield response
+        else:
+            with self._client.stream(method, path, **sent) as response:
+                yield response
+
+    def _again(self, tries: int, problem: str, wait_s: float | None) -> None:
+        if tries == _TRIES:
+            raise SourceFailed(f"{self._name}: {problem}, {tries} times", retry_after_s=wait_s)
+        own = min(8.0, 0.5 * 2.0 ** (tries - 1)) * (1 - 0.25 * random.random())
+        self.pace.refused(own if wait_s is None else min(_LONGEST_WAIT_S, max(0.0, wait_s)))
+
+    def _refusal(self, method: str, path: str, status: int, content: bytes) -> Exception:
+        if status in (404, 405, 410):
+            return Gone(f"{method} {path}: {status}: {self._said(content)}")
+        if status in (401, 403):
+            return Misconfigured(f"sources.{self._name}: the key was refused ({status}): {self._said(content)}")
+        return Misconfigured(f"sources.{self._name}: refused {method} {path} with {status}: {self._said(content)}")
+
+    def _said(self, content: bytes) -> str:
+        line = "".join(c for c in " ".join(content[:2_000].decode("utf-8", "replace").split()) if c.isprintable())
+        for secret in self._secrets:
+            line = line.replace(secret, "***")
+        return line[:200] or "no reason given"
+
+
+def _known(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
+    return None if params is None else {name: value for name, value in params.items() if value is not None}
