@@ -10,7 +10,6 @@ from watchkeeper.database.engine import Store
 from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.foundation.ids import content_hash
-from watchkeeper.observability import store
 from watchkeeper.observability.assembly import requests_of
 from watchkeeper.observability.otlp import Decoded
 from watchkeeper.observability.packing import Texts
@@ -20,6 +19,7 @@ from watchkeeper.observability.private_spans import private_feedback, private_pi
 from watchkeeper.observability.redact import Policy, private
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.steps import Step, steps_of
+from watchkeeper.observability.store import posted, pruning, requests, statements, traces
 
 _WRITTEN_TOGETHER = 500
 _READ_TOGETHER = 200
@@ -33,7 +33,7 @@ class Stock:
     newest: datetime | None
 
 
-def import_requests(opened: Store, requests: Iterable[Request], *, policy: Policy | None = None) -> int:
+def import_requests(opened: Store, given: Iterable[Request], *, policy: Policy | None = None) -> int:
     """Store requests; one that is known already is replaced wholly, so that a repetition changes nothing.
 
     Args:
@@ -46,10 +46,10 @@ def import_requests(opened: Store, requests: Iterable[Request], *, policy: Polic
         StoreFailed: If the store fails; the batches before it stay, and the same import may be run again.
     """
     taken = 0
-    waiting = iter(requests if policy is None else (private(each, policy) for each in requests))
+    waiting = iter(given if policy is None else (private(each, policy) for each in given))
     while batch := list(islice(waiting, _WRITTEN_TOGETHER)):
         with opened.write() as session:
-            store.save(session, batch)
+            requests.save(session, batch)
         taken += len(batch)
     return taken
 
@@ -82,22 +82,22 @@ def take_pieces(opened: Store, pieces: Iterable[Piece]) -> int:
     if not touched:
         return 0
     with opened.write() as session:
-        store.one_ingest_at_a_time(session)
-        known = store.stored_spans(session, sorted(touched))
-        texts = store.texts_of(session, {key for rows in known.values() for row in rows for key in keys_of(row)})
+        statements.one_ingest_at_a_time(session)
+        known = traces.stored_spans(session, sorted(touched))
+        texts = requests.texts_of(session, {key for rows in known.values() for row in rows for key in keys_of(row)})
         kept = Texts(texts)
         packed: dict[str, list[list[Any]]] = {}
-        requests: list[Request] = []
+        made: list[Request] = []
         for trace_id, new in touched.items():
             before = known.get(trace_id)
             if before is None and len(new) == 1:
                 packed[trace_id] = [pack_piece(new[0], kept.keep)]
-                requests += requests_of(new)
+                made += requests_of(new)
                 continue
             merged = merged_pieces(before or [], new, kept.keep)
             packed[trace_id] = [row for row, _ in merged]
-            requests += requests_of(piece or unpacked(trace_id, row, texts) for row, piece in merged)
-        store.save_traces(session, packed, requests, kept)
+            made += requests_of(piece or unpacked(trace_id, row, texts) for row, piece in merged)
+        traces.save_traces(session, packed, made, kept)
     return len(touched)
 
 
@@ -109,8 +109,8 @@ def request(opened: Store, trace_id: str) -> Request:
     """
     wanted = trace_id.strip().lower()
     with opened.read() as session:
-        found = store.requests_of_trace(session, wanted)
-        known = [] if found else store.newest_trace_ids(session, limit=5)
+        found = requests.requests_of_trace(session, wanted)
+        known = [] if found else requests.newest_trace_ids(session, limit=5)
     if not found:
         raise NotFound("request", trace_id[:64], known)
     return found[0]
@@ -126,7 +126,7 @@ def export_requests(
     after = None
     while True:
         with opened.read() as session:
-            found = store.page(session, since=since, until=until, route=route, after=after, limit=_READ_TOGETHER)
+            found = requests.page(session, since=since, until=until, route=route, after=after, limit=_READ_TOGETHER)
         yield from found
         if len(found) < _READ_TOGETHER:
             return
@@ -142,21 +142,21 @@ def prune(opened: Store, before: datetime) -> tuple[int, int]:
     Raises:
         StoreFailed: If the store fails.
     """
-    requests = 0
+    pruned = 0
     while True:
         with opened.write() as session:
-            removed = store.remove_before(session, before, limit=_WRITTEN_TOGETHER)
-        requests += removed
+            removed = pruning.remove_before(session, before, limit=_WRITTEN_TOGETHER)
+        pruned += removed
         if removed < _WRITTEN_TOGETHER:
             break
     with opened.write() as session:
-        return requests, store.remove_orphans(session, before)
+        return pruned, pruning.remove_orphans(session, before)
 
 
 def count_before(opened: Store, before: datetime) -> int:
     """How many requests `prune` would delete."""
     with opened.read() as session:
-        return store.count_before(session, before)
+        return requests.count_before(session, before)
 
 
 def why(opened: Store, trace_id: str) -> list[Step]:
@@ -167,10 +167,10 @@ def why(opened: Store, trace_id: str) -> list[Step]:
     """
     wanted = trace_id.strip().lower()
     with opened.read() as session:
-        rows = store.stored_spans(session, [wanted]).get(wanted)
-        found = store.requests_of_trace(session, wanted)
-        prices = store.price_ids(session, wanted)
-        known = [] if rows or found else store.newest_trace_ids(session, limit=5)
+        rows = traces.stored_spans(session, [wanted]).get(wanted)
+        found = requests.requests_of_trace(session, wanted)
+        prices = requests.price_ids(session, wanted)
+        known = [] if rows or found else requests.newest_trace_ids(session, limit=5)
     if not rows and not found:
         raise NotFound("request", trace_id[:64], known)
     return steps_of(rows, found, prices)
@@ -179,7 +179,7 @@ def why(opened: Store, trace_id: str) -> list[Step]:
 def stock(opened: Store) -> Stock:
     """How many requests there are and how fresh they are."""
     with opened.read() as session:
-        return Stock(total=store.count(session), newest=store.newest_at(session))
+        return Stock(total=requests.count(session), newest=requests.newest_at(session))
 
 
 def feedback(opened: Store, trace_id: str, said: Feedback, *, now: datetime, policy: Policy | None = None) -> None:
@@ -192,17 +192,17 @@ def feedback(opened: Store, trace_id: str, said: Feedback, *, now: datetime, pol
     at = None if said.at is None else format_time(said.at)
     key = content_hash([trace_id, said.kind, said.value, said.comment, at]).removeprefix("sha256:")
     with opened.write() as session:
-        store.add_feedback(session, key, trace_id, said, now=now)
+        posted.add_feedback(session, key, trace_id, said, now=now)
 
 
 def resolve(opened: Store, job_id: str, *, resolved: bool, at: datetime) -> None:
     """Store whether a job was resolved; of two words the later counts, in whatever order they come."""
     with opened.write() as session:
-        store.set_resolution(session, job_id, resolved=resolved, at=at)
+        posted.set_resolution(session, job_id, resolved=resolved, at=at)
 
 
 def resolution(opened: Store, job_id: str) -> bool | None:
     """Whether a job was resolved; None while nobody said."""
     with opened.read() as session:
-        found = store.resolution(session, job_id)
+        found = posted.resolution(session, job_id)
     return None if found is None else found[0]

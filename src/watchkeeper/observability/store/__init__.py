@@ -1,0 +1,1 @@
+"""Reads and writes of requests, their spans and their texts; the only files that query them."""
