@@ -6,9 +6,9 @@ from typing import Any
 from prefect import flow, task
 from prefect.artifacts import create_markdown_artifact, create_progress_artifact, update_progress_artifact
 
-from watchkeeper import jobs
 from watchkeeper.app import open_app
 from watchkeeper.foundation.errors import only_transient
+from watchkeeper.jobs import alerts, checks
 from watchkeeper.regression.formats import markdown
 from watchkeeper.regression.runner import percent_done
 
@@ -17,7 +17,7 @@ from watchkeeper.regression.runner import percent_done
 def check(config: Path | None, baseline: str, candidate: str, fresh: bool) -> dict[str, Any]:
     shown = create_progress_artifact(progress=0.0, key="upgrade-check", description=f"{baseline} to {candidate}")
     with open_app(config) as app:
-        return jobs.check_upgrade(
+        return checks.check_upgrade(
             app,
             baseline=baseline,
             candidate=candidate,
@@ -29,7 +29,7 @@ def check(config: Path | None, baseline: str, candidate: str, fresh: bool) -> di
 @task(name="deliver")
 def deliver(config: Path | None) -> None:
     with open_app(config) as app:
-        jobs.deliver_alerts(app)
+        alerts.deliver_alerts(app)
 
 
 @flow(name="check-upgrade", timeout_seconds=6 * 3600)

@@ -4,14 +4,14 @@ from pathlib import Path
 
 from prefect import flow, task
 
-from watchkeeper import jobs
 from watchkeeper.app import open_app
+from watchkeeper.jobs import alerts
 
 
 @task(name="deliver")
 def deliver(config: Path | None) -> dict[str, int]:
     with open_app(config) as app:
-        report = jobs.deliver_alerts(app)
+        report = alerts.deliver_alerts(app)
     return {"sent": report.sent, "waiting": report.waiting, "failed": report.failed}
 
 

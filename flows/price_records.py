@@ -4,15 +4,15 @@ from pathlib import Path
 
 from prefect import flow, task
 
-from watchkeeper import jobs
 from watchkeeper.app import open_app
 from watchkeeper.foundation.errors import only_transient
+from watchkeeper.jobs import prices
 
 
 @task(name="price", retries=2, retry_delay_seconds=[10, 60], retry_condition_fn=only_transient)
 def price(config: Path | None) -> dict[str, int]:
     with open_app(config) as app:
-        done = jobs.price_records(app)
+        done = prices.price_records(app)
     return {"priced": done.priced, "unpriced": done.unpriced}
 
 

@@ -5,9 +5,9 @@ from pathlib import Path
 from prefect import flow, task
 from prefect.events import emit_event
 
-from watchkeeper import jobs
 from watchkeeper.app import open_app
 from watchkeeper.foundation.ids import content_hash
+from watchkeeper.jobs import models
 from watchkeeper.model_watch import service
 from watchkeeper.model_watch.service import WatchReport
 
@@ -15,7 +15,7 @@ from watchkeeper.model_watch.service import WatchReport
 @task(name="read-catalogues", retries=0)
 def read_catalogues(config: Path | None) -> WatchReport:
     with open_app(config) as app:
-        return jobs.watch_models(app)
+        return models.watch_models(app)
 
 
 @task(name="announce")

@@ -121,7 +121,7 @@ def test_doctor_names_the_price_list(project: Project) -> None:
 
 def test_the_job_prices_the_last_days_and_tells(project: Project) -> None:
     from watchkeeper.app import open_app
-    from watchkeeper.jobs import price_records
+    from watchkeeper.jobs.prices import price_records
 
     project.write("in.jsonl", [record(1, "gpt-4o"), *(record(n, "house-1") for n in range(2, 8))])
     project.run("records", "import", "in.jsonl")

@@ -8,7 +8,7 @@ import typer
 from watchkeeper.cli.console import ConfigOption, JsonOption, print_json, say
 
 if TYPE_CHECKING:
-    from watchkeeper.jobs import Override
+    from watchkeeper.jobs.checks import Override
 
 FreshOption = Annotated[bool, typer.Option("--fresh", help="Ask everything again; reuse and resume nothing.")]
 OverrideOption = Annotated[
@@ -40,7 +40,7 @@ def upgrade(
     """Every suite of every route on a model, asked of it and of its replacement; one verdict."""
     from watchkeeper.app import open_app
     from watchkeeper.cli.progress import progress_of
-    from watchkeeper.jobs import check_upgrade
+    from watchkeeper.jobs.checks import check_upgrade
 
     signed = _signed(override, by)
     _check_writable(junit, summary)
@@ -77,7 +77,7 @@ def check(
     """Run suites before a change: a candidate model or prompt version against the baseline."""
     from watchkeeper.app import open_app
     from watchkeeper.cli.progress import progress_of
-    from watchkeeper.jobs import check_suites
+    from watchkeeper.jobs.checks import check_suites
 
     signed = _signed(override, by)
     _check_writable(junit, summary)
@@ -106,7 +106,7 @@ def _signed(why: str | None, by: str | None) -> "Override | None":
     import getpass
 
     from watchkeeper.foundation.errors import Misconfigured
-    from watchkeeper.jobs import Override
+    from watchkeeper.jobs.checks import Override
 
     if len(why.strip()) < 10:
         raise Misconfigured("--override: say why in at least ten characters; it is kept with the verdict")

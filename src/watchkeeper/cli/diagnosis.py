@@ -12,7 +12,7 @@ from watchkeeper.deployments import read_deployments
 from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import WatchkeeperError
 from watchkeeper.incidents import service as incidents
-from watchkeeper.jobs import price_list
+from watchkeeper.jobs.prices import price_list
 from watchkeeper.migrations.migrate import current_revision
 from watchkeeper.model_watch import service as model_watch
 from watchkeeper.observability import service as observability

@@ -14,7 +14,7 @@ def list_models(as_json: JsonOption = False, config: ConfigOption = None) -> Non
     """Every model ever seen, since when, and the routes that use or would follow it."""
     from watchkeeper.app import open_app
     from watchkeeper.foundation.clock import format_time
-    from watchkeeper.jobs import followed_routes
+    from watchkeeper.jobs.models import followed_routes
     from watchkeeper.model_watch import service
     from watchkeeper.model_watch.sighting import is_upgrade
 
@@ -56,7 +56,8 @@ def watch(
     Exit 1 when a checked upgrade regressed, 4 when no list could be read.
     """
     from watchkeeper.app import open_app
-    from watchkeeper.jobs import check_upgrade, watch_models
+    from watchkeeper.jobs.checks import check_upgrade
+    from watchkeeper.jobs.models import watch_models
     from watchkeeper.model_watch import service
     from watchkeeper.regression.report import EXIT_CODES, worst_of
 

@@ -26,7 +26,7 @@ def check(
     from watchkeeper.app import open_app
     from watchkeeper.cost import service
     from watchkeeper.cost.unpriced import WHY
-    from watchkeeper.jobs import price_list, tell_unpriced
+    from watchkeeper.jobs.prices import price_list, tell_unpriced
 
     with open_app(config) as opened:
         now = opened.clock.now()
@@ -89,7 +89,7 @@ def show(
     """The rates of one model, US dollars per million tokens, and where they come from."""
     from watchkeeper.cost.prices import Unpriced
     from watchkeeper.foundation.clock import SystemClock, format_time
-    from watchkeeper.jobs import price_list
+    from watchkeeper.jobs.prices import price_list
     from watchkeeper.settings import find_config, load_settings
 
     now = SystemClock().now()
@@ -139,7 +139,7 @@ def reprice(
     from watchkeeper.app import open_app
     from watchkeeper.cost import service
     from watchkeeper.foundation.money import show_usd, usd
-    from watchkeeper.jobs import price_list
+    from watchkeeper.jobs.prices import price_list
 
     with open_app(config) as opened:
         now = opened.clock.now()

@@ -1,30 +1,16 @@
-"""The jobs that flows and commands share: run a check, hand its findings to incidents.
-
-Each takes an open App and plain values, so it can be run by hand, by a schedule, or in a test.
-"""
+"""Suites against a replacement: of a model in use, or of whatever a person names."""
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, time, timedelta
 from typing import Any
 
 from watchkeeper.app import App, provider_configs, runbook_shelf
-from watchkeeper.cost import service as cost
-from watchkeeper.cost.prices import PriceList
-from watchkeeper.cost.rates import Override as RateOverride
-from watchkeeper.cost.rates import Rates
-from watchkeeper.cost.service import Pricing
-from watchkeeper.cost.unpriced import unpriced_findings
 from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToCheck
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents import service as incidents
-from watchkeeper.incidents.outbox import DeliveryReport
 from watchkeeper.incidents.reconcile import Scope
-from watchkeeper.incidents.slack import SlackChannel
-from watchkeeper.model_watch import service as model_watch
-from watchkeeper.model_watch.service import WatchReport
-from watchkeeper.model_watch.sighting import FollowedRoute
+from watchkeeper.jobs.prices import rate_overrides
 from watchkeeper.model_watch.upgrade import upgrade_finding, upgrade_notice, upgrade_subject
 from watchkeeper.prompts.files import read_prompt
 from watchkeeper.providers.connect import ProviderConfig
@@ -125,20 +111,6 @@ def check_suites(
             new = _target(settings, candidate, suite)
         comparing.append(Comparing(baseline=_target(settings, model, suite), candidate=new))
     return _run(app, comparing, "check", fresh, override, announce, on_progress)
-
-
-def watch_models(app: App) -> WatchReport:
-    """Read every provider's model list and remember it; a list that cannot be read changes nothing."""
-    return model_watch.watch(
-        app.store, provider_configs(app.settings), followed_routes(app.settings), now=app.clock.now()
-    )
-
-
-def followed_routes(settings: Settings) -> list[FollowedRoute]:
-    """The configured routes as the model watch sees them."""
-    return [
-        FollowedRoute(route=name, model=route.model, upgrades=route.upgrades) for name, route in settings.routes.items()
-    ]
 
 
 def _suites_of_model(settings: Settings, baseline: str) -> list[str]:
@@ -302,72 +274,3 @@ def _provider_incidents(
             first_moves=runbook_shelf(app.settings),
             actor="regression",
         )
-
-
-def deliver_alerts(app: App) -> DeliveryReport:
-    """Send what waits in the outbox; without a token it keeps waiting and nothing is lost."""
-    slack = app.settings.slack
-    return incidents.deliver(
-        app.store,
-        SlackChannel(token=slack.token, channel=slack.channel, api_url=slack.api_url) if slack.token else None,
-        base_url=app.settings.web.base_url,
-        runbooks_url=app.settings.runbooks.base_url,
-        clock=app.clock,
-    )
-
-
-_LATE = timedelta(days=8)
-"""How long after its start a call may still be stored and is priced by the schedule; `prices check` looks at all."""
-
-
-def price_records(app: App) -> Pricing:
-    """Price the calls of the last days that have no cost; models that cannot be priced become incidents."""
-    now = app.clock.now()
-    done = cost.price_calls(app.store, price_list(app.settings), now - _LATE, now=now)
-    cost.tidy(app.store)
-    tell_unpriced(app)
-    return done
-
-
-def tell_unpriced(app: App) -> None:
-    """Make the `unpriced-calls` incidents agree with the last day's calls."""
-    now = app.clock.now()
-    day = now - timedelta(days=1)
-    incidents.reconcile(
-        app.store,
-        unpriced_findings(
-            cost.unpriced_groups(app.store, day),
-            cost.count_calls(app.store, day),
-            least=app.settings.prices.alert_calls,
-            share=app.settings.prices.alert_share,
-        ),
-        scope=Scope(kinds=frozenset({"unpriced-calls"})),
-        now=now,
-        first_moves=runbook_shelf(app.settings),
-        actor="price_records",
-    )
-
-
-def price_list(settings: Settings) -> PriceList:
-    """The prices of stored calls: the configured overrides, then the list."""
-    return PriceList(overrides=rate_overrides(settings))
-
-
-def rate_overrides(settings: Settings) -> list[RateOverride]:
-    """The negotiated rates of the configuration."""
-    return [
-        RateOverride(
-            provider=each.provider,
-            model=each.model,
-            effective_from=datetime.combine(each.effective_from, time(), UTC),
-            rates=Rates(
-                input=each.input,
-                cache_read=each.cache_read,
-                cache_write=each.cache_write,
-                output=each.output,
-                reasoning=each.reasoning,
-                per_request=each.per_request,
-            ),
-        )
-        for each in settings.prices.overrides
-    ]
