@@ -220,7 +220,8 @@ def privacy_policy(settings: Settings) -> "Policy":
         Misconfigured: If an own pattern is too slow to be used on hostile text, or texts shall be hashed and
             there is no secret.
     """
-    from watchkeeper.observability.redact import Policy, Redactor, slow_pattern
+    from watchkeeper.observability.masking import Redactor, slow_pattern
+    from watchkeeper.observability.redact import Policy
 
     privacy = settings.privacy
     contents = {name: route.content for name, route in settings.routes.items() if route.content is not None}

@@ -43,13 +43,16 @@ def strictest(policy: Policy) -> Content:
 
 
 def _private(piece: Piece, hide: Hiding) -> Piece:
-    facts = {name: kept for name, value in piece.facts.items() if (kept := _fact(name, value, hide)) is not None}
+    facts = {}
+    for name, value in piece.facts.items():
+        if name in _LABELS or isinstance(value, int | float):
+            facts[name] = value
+        elif (kept := _fact(name, value, hide)) is not None:
+            facts[name] = kept
     return piece._replace(name=hide.label(piece.name) or "", facts=facts)
 
 
 def _fact(name: str, value: Any, hide: Hiding) -> Any:
-    if name in _LABELS or isinstance(value, int | float):
-        return value
     if name in _TEXTS and isinstance(value, str):
         return hide.text(value)
     if name == "error" and isinstance(value, str):
