@@ -1,13 +1,10 @@
 """A point in time as people write it in an option: an instant with a zone, or how long ago."""
 
-import re
-from datetime import datetime, timedelta
+from contextlib import suppress
+from datetime import datetime
 
-from watchkeeper.foundation.clock import parse_time
+from watchkeeper.foundation.clock import parse_age, parse_time
 from watchkeeper.foundation.errors import Misconfigured
-
-_AGE = re.compile(r"(\d{1,6})([smhdw])")
-_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 def instant_of(option: str, text: str | None, now: datetime) -> datetime | None:
@@ -19,8 +16,8 @@ def instant_of(option: str, text: str | None, now: datetime) -> datetime | None:
     if text is None:
         return None
     try:
-        if age := _AGE.fullmatch(text.strip()):
-            return now - timedelta(**{_UNITS[age[2]]: int(age[1])})
+        with suppress(ValueError):
+            return now - parse_age(text)
         return parse_time(text)
     except (ValueError, OverflowError):
         raise Misconfigured(

@@ -1,7 +1,11 @@
 """Time: always aware, always UTC, always from a Clock so that a test can hold it still."""
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+_AGE = re.compile(r"(\d{1,6})([smhdw])")
+_UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
 class Clock(Protocol):
@@ -50,6 +54,17 @@ def parse_time(text: str) -> datetime:
         ValueError: If it cannot be read or has no zone.
     """
     return as_utc(datetime.fromisoformat(text))
+
+
+def parse_age(text: str) -> timedelta:
+    """How long a person means by 30m, 24h, 7d, 2w or 90s.
+
+    Raises:
+        ValueError: If it is something else.
+    """
+    if (age := _AGE.fullmatch(text.strip())) is None:
+        raise ValueError(f"not an age: {text[:40]!r}. Write 30m, 24h or 7d")
+    return timedelta(**{_UNITS[age[2]]: int(age[1])})
 
 
 def format_time(at: datetime) -> str:

@@ -12,12 +12,12 @@ from watchkeeper.foundation.clock import Clock
 from watchkeeper.foundation.errors import Conflict, Misconfigured, NotFound
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.foundation.ids import new_id
+from watchkeeper.foundation.lease import new_owner
 from watchkeeper.incidents import store
 from watchkeeper.incidents.channel import Channel, Posted
 from watchkeeper.incidents.delivery import Delivery
 from watchkeeper.incidents.document import message_of
 from watchkeeper.incidents.incident import AuditEvent, Incident, acknowledgement, dedup_key, status_named
-from watchkeeper.incidents.lease import new_sender
 from watchkeeper.incidents.message import Message
 from watchkeeper.incidents.mrkdwn import clean
 from watchkeeper.incidents.outbox import LEASE, Claimed, DeliveryReport, Failure, OutboxState, Waiting
@@ -204,7 +204,7 @@ def deliver(
         return message_of(claimed.incident, claimed.payload, base_url, runbooks_url)
 
     delivery = Delivery(channel=channel, render=render, clock=clock, pause=pause)
-    delivery.run(_StoredOutbox(opened=opened, target=channel.name, clock=clock, insist=insist, sender=new_sender()))
+    delivery.run(_StoredOutbox(opened=opened, target=channel.name, clock=clock, insist=insist, sender=new_owner()))
     return DeliveryReport(
         sent=delivery.sent,
         waiting=outbox_state(opened).waiting,

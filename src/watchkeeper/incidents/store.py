@@ -10,10 +10,10 @@ import sqlalchemy.orm
 from sqlmodel import Session, col, select
 
 from watchkeeper.foundation.ids import new_id
+from watchkeeper.foundation.lease import is_gone
 from watchkeeper.incidents import tables
 from watchkeeper.incidents.channel import Posted
 from watchkeeper.incidents.incident import AuditEvent, Incident, Status
-from watchkeeper.incidents.lease import is_gone
 from watchkeeper.incidents.outbox import Claimed, Failure, OutboxState
 
 _FIELDS = tuple(f.name for f in fields(Incident))

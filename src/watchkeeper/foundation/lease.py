@@ -1,4 +1,4 @@
-"""Who is sending a row: after a SIGKILL its rows are free at once on the same machine."""
+"""Who holds a piece of work: after a SIGKILL it is free at once on the same machine."""
 
 import os
 import secrets
@@ -6,14 +6,14 @@ import socket
 from pathlib import Path
 
 
-def new_sender() -> str:
-    """A name for one delivery of this process: a token, host, pid, and the pid's start time."""
+def new_owner() -> str:
+    """A name for one piece of work of this process: a token, host, pid, and the pid's start time."""
     return f"{secrets.token_hex(4)}@{socket.gethostname()}:{os.getpid()}:{_start_time(os.getpid())}"
 
 
-def is_gone(sender: str) -> bool:
-    """Whether the sender surely runs no more, so that its rows are free before their lease ends."""
-    host, pid, started = sender.partition("@")[2].rsplit(":", 2)
+def is_gone(owner: str) -> bool:
+    """Whether the owner surely runs no more, so that what it holds is free before its lease ends."""
+    host, pid, started = owner.partition("@")[2].rsplit(":", 2)
     if host != socket.gethostname():
         return False
     try:
