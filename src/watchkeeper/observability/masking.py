@@ -29,14 +29,16 @@ _PHONES = re.compile(
 class _Rule:
     """A marker and where it is put.
 
-    Most texts hold none of it, and the C library sees that faster than the pattern does: every text that can match
-    holds the character `sign` and one of `hint`; a `number` is looked for only where enough digits stand together.
+    Most texts hold none of it, and the C library sees that sooner than the pattern does: every text that can match
+    holds `run` letters, digits, _ or - in a row, the character `sign`, and one of `hint`; or, for a `number`, nine
+    digits with little between them.
     """
 
     marker: str
     pattern: re.Pattern[str]
-    hint: tuple[str, ...] = ()
+    hint: tuple[str, ...] = ("",)
     sign: str = ""
+    run: int = 0
     number: bool = False
     confirmed: Callable[[str], bool] | None = None
 
@@ -64,22 +66,19 @@ BUILTIN: tuple[_Rule, ...] = (
         "-",
     ),
     _Rule(_KEY, re.compile(r"(?<![\w.-])eyJ[\w-]{8,}+\.[\w-]{8,}+(?:\.[\w-]*+)?"), ("eyJ",), "J"),
-    _Rule(_KEY, re.compile(r"[spr]k[-_](?<![\w-][spr]k[-_])[\w-]{16,}+"), ("k-", "k_")),
-    _Rule(_KEY, re.compile(r"(?<![\w-])xox[a-z]-[\w-]{10,}+|(?<![\w-])xapp-[\w-]{10,}+"), ("xox", "xapp-")),
-    _Rule(_KEY, re.compile(r"(?<![\w-])A[KS]IA[0-9A-Z]{16}(?![0-9A-Za-z])"), ("IA",), "A"),
+    _Rule(_KEY, re.compile(r"[spr]k[-_](?<![\w-][spr]k[-_])[\w-]{16,}+"), ("k-", "k_"), run=19),
+    _Rule(
+        _KEY, re.compile(r"(?<![\w-])xox[a-z]-[\w-]{10,}+|(?<![\w-])xapp-[\w-]{10,}+"), ("xox", "xapp-"), "-", run=15
+    ),
+    _Rule(_KEY, re.compile(r"(?<![\w-])A[KS]IA[0-9A-Z]{16}(?![0-9A-Za-z])"), ("IA",), "A", run=19),
     _Rule(
         _KEY,
-        re.compile(r"(?<![\w-])(?:gh[pousr]_|github_pat_|hf_|npm_)[\w-]{16,}+"),
-        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "hf_", "npm_"),
-        "_",
+        re.compile(r"(?<![\w-])(?:gh[pousr]_|github_pat_|glpat-|hf_|npm_|pypi-)[\w-]{16,}+"),
+        ("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "hf_", "npm_", "pypi-"),
+        run=19,
     ),
-    _Rule(_KEY, re.compile(r"(?<![\w-])(?:glpat-|pypi-)[\w-]{16,}+"), ("glpat-", "pypi-"), "-"),
-    _Rule(_KEY, re.compile(r"(?<![\w-])AIza[\w-]{35}(?![\w-])"), ("AIza",), "z"),
-    _Rule(
-        _KEY,
-        re.compile(r"(?<=[Bb]earer )[\w.~+/=-]{16,}+"),
-        ("earer ",),
-    ),
+    _Rule(_KEY, re.compile(r"(?<![\w-])AIza[\w-]{35}(?![\w-])"), ("AIza",), "z", run=19),
+    _Rule(_KEY, re.compile(r"(?<=[Bb]earer )[\w.~+/=-]{16,}+"), ("earer ",)),
     _Rule(_KEY, re.compile(r"(?<=BEARER )[\w.~+/=-]{16,}+"), ("EARER ",), "R"),
     _Rule(
         "[email]",
@@ -91,11 +90,15 @@ BUILTIN: tuple[_Rule, ...] = (
 )
 _SHORTEST = 6
 """Characters of the shortest text a built-in pattern matches, a@b.de."""
+_RUNS = (19, 15)
+_AS_TOKENS = bytes(119 if byte >= 128 or chr(byte).isalnum() or byte in b"_-" else 32 for byte in range(256))
+"""What a key is made of as w, the rest as a space; what is not ASCII may be a letter."""
 _BETWEEN = b" ().-/"
 """What may stand between two digits of a card or a phone."""
 _AS_ZEROS = bytes(48 if 48 <= byte <= 57 or byte >= 128 else 120 for byte in range(256))
 """Digits as 0, other ASCII as x; what is not ASCII may hold a digit of another script."""
 _DIGITS = re.compile(r"[0-9][0-9 ().\-/]{6}")
+_BY_RUN = {run: tuple(rule for rule in BUILTIN if rule.run <= run) for run in (*_RUNS, 0)}
 _REMEMBERED, _LONGEST_REMEMBERED = 2_048, 16_384
 """Texts, and characters of one: a conversation sends its system prompt and its past again with every request."""
 _SHORTEST_CARD = 10**12
@@ -120,7 +123,7 @@ class Redactor:
                 own.append(_Rule(f"[{name}]", re.compile(pattern)))
             except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"{name}: not a regular expression: {error}") from None
-        self._own, self._builtin = own, BUILTIN if builtin else ()
+        self._own, self._builtin = own, builtin
         self._remembered = lru_cache(_REMEMBERED)(self._masked)
 
     def text(self, text: str) -> str:
@@ -130,13 +133,13 @@ class Redactor:
     def _masked(self, text: str) -> str:
         for rule in self._own:
             text = rule.pattern.sub(rule.marker, text)
-        if len(text) < _SHORTEST:
+        if not self._builtin or len(text) < _SHORTEST:
             return text
-        digits: bool | None = None
-        for rule in self._builtin:
+        data = text.encode("utf-8", "surrogatepass")
+        numbers = _holds_nine_digits(data) and (text.isascii() or _DIGITS.search(text) is not None)
+        for rule in _BY_RUN[_run(data)]:
             if rule.number:
-                digits = _has_digits(text) if digits is None else digits
-                if digits:
+                if numbers:
                     text = rule.pattern.sub(_confirmed(rule), text)
             elif rule.sign in text:
                 for hint in rule.hint:
@@ -159,11 +162,16 @@ class Redactor:
         return value
 
 
-def _has_digits(text: str) -> bool:
-    """Whether nine digits stand together, as in every card and phone; exact only where it says no."""
-    if b"000000000" not in text.encode("utf-8", "surrogatepass").translate(_AS_ZEROS, _BETWEEN):
-        return False
-    return text.isascii() or _DIGITS.search(text) is not None
+def _holds_nine_digits(data: bytes) -> bool:
+    return b"000000000" in data.translate(_AS_ZEROS, _BETWEEN)
+
+
+def _run(data: bytes) -> int:
+    """The longest of `_RUNS` that stands in a row; 0 for none."""
+    tokens = data.translate(_AS_TOKENS)
+    if b"w" * _RUNS[1] not in tokens:
+        return 0
+    return _RUNS[0] if b"w" * _RUNS[0] in tokens else _RUNS[1]
 
 
 def _confirmed(rule: _Rule) -> Callable[[re.Match[str]], str]:

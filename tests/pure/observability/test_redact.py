@@ -33,6 +33,8 @@ SECRET = b"of this installation"
         ("sk_live_abcdefghijklmnop1234", "[key]"),
         ("xoxb-1234567890-abc", "[key]"),
         ("AKIAIOSFODNN7EXAMPLE", "[key]"),
+        ("xapp-1234567890, sk-1234567890123456, hf_1234567890123456", "[key], [key], [key]"),
+        ("BEARER abcdefghijklmnop, glpat-1234567890123456, AIza" + "x" * 35, "BEARER [key], [key], [key]"),
         ("ghp_abcdefghijklmnopqrstuvwxyz012345", "[key]"),
         ("Authorization: Bearer abcdefghijklmnop.qrst", "Authorization: Bearer [key]"),
         ("eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.abc-DEF_123", "[key]"),
