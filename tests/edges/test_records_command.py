@@ -145,6 +145,44 @@ def test_parquet_has_a_row_a_request_or_says_what_to_install(project: Project) -
     assert rows[0]["started_at"].isoformat() == "2026-11-24T10:01:00+00:00"
 
 
+@pytest.mark.parametrize(
+    ("name", "options"), [("out.jsonl", ()), ("out.jsonl.gz", ()), ("out.parquet", ("--format", "parquet"))]
+)
+def test_an_export_imports_into_an_export_of_the_same_bytes(
+    project: Project, tmp_path_factory: pytest.TempPathFactory, name: str, options: tuple[str, ...]
+) -> None:
+    project.write("in.jsonl", [record(n, input="naïve 😀", calls=[{"usage": {"input": 9}}]) for n in (2, 1)])
+    project.run("records", "import", "in.jsonl")
+    other = Project(tmp_path_factory.mktemp("other"))
+    for each, source in ((project, None), (other, project.root / name)):
+        if source:
+            assert each.run("records", "import", str(source)).returncode == 0
+        assert each.run("records", "export", "--output", name, *options).returncode == 0
+    assert (other.root / name).read_bytes() == (project.root / name).read_bytes()
+    manifest = json.loads((other.root / f"{name}.manifest.json").read_text())
+    assert (manifest["count"], manifest["store"], manifest["filters"]["route"]) == (2, "sqlite", None)
+
+
+def test_a_damaged_export_is_refused_before_anything_is_stored_unless_its_manifest_is_ignored(
+    project: Project, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    project.write("in.jsonl", [record(1), record(2)])
+    project.run("records", "import", "in.jsonl")
+    project.exported()
+    other = Project(tmp_path_factory.mktemp("other"))
+    good = other.write("good.jsonl", [record(3)])
+    lost = other.root / "out.jsonl"
+    lost.write_bytes((project.root / "out.jsonl").read_bytes().splitlines(keepends=True)[0])
+    beside = other.root / "out.jsonl.manifest.json"
+    beside.write_bytes((project.root / "out.jsonl.manifest.json").read_bytes())
+    done = other.run("records", "import", good.name, lost.name)
+    assert (done.returncode, len(done.stderr.splitlines())) == (2, 1)
+    assert "--ignore-manifest" in done.stderr
+    assert other.run("records", "export", "--output", "none.jsonl").returncode == 5
+    done = other.run("records", "import", good.name, lost.name, "--ignore-manifest")
+    assert (done.returncode, done.stdout) == (0, "2 requests stored\n")
+
+
 def test_show_prints_the_request_and_makes_hostile_text_visible(project: Project) -> None:
     project.write(
         "in.jsonl", [record(1, response="\x1b[2Jgone", latency_ms=1840, feedback=[{"kind": "thumb", "value": -1}])]

@@ -30,17 +30,27 @@ class Rejection(TypedDict):
 
 @app.command("import")
 def import_records(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE…", help="JSON lines, .jsonl or .jsonl.gz.")],
+    files: Annotated[
+        list[Path], typer.Argument(metavar="FILE…", help="JSON lines, .jsonl or .jsonl.gz, or .parquet of an export.")
+    ],
+    ignore_manifest: Annotated[
+        bool,
+        typer.Option("--ignore-manifest", help="Take a file as it is, whatever FILE.manifest.json beside it says."),
+    ] = False,
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Store the requests of files; the same file twice changes nothing. Exit 1: some lines were refused."""
+    """Store the requests of files; the same file twice changes nothing. Exit 1: some lines were refused.
+
+    Where FILE.manifest.json lies beside a file, its bytes and its number of requests are held against it before
+    anything is stored; if they do not agree, nothing is.
+    """
     from watchkeeper.app import open_app
     from watchkeeper.observability import service
     from watchkeeper.settings import privacy_policy
 
     for path in files:
-        _readable(path)
+        _readable(path, manifest=not ignore_manifest)
     rejected: list[Rejection] = []
     accepted, written = 0, set[Path]()
     with open_app(config) as opened:
@@ -72,9 +82,14 @@ def export_records(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """Write stored requests, oldest first, in the form that `records import` reads."""
+    """Write stored requests, oldest first, in the form that `records import` reads, and FILE.manifest.json beside it.
+
+    The manifest says the format and its columns, how many requests, how many bytes and their SHA-256, the filters,
+    the oldest and the newest request, when it was exported and from which kind of store.
+    """
     from watchkeeper.app import open_app
     from watchkeeper.observability import service
+    from watchkeeper.observability.manifest import Origin, manifest_of
     from watchkeeper.observability.record_files import write_requests
 
     if not output.parent.is_dir() or (output.exists() and not output.is_file()):
@@ -84,14 +99,16 @@ def export_records(
         start, end = instant_of("--since", since, now), instant_of("--until", until, now)
         if start and end and start >= end:
             raise Misconfigured("--since must be before --until")
+        origin = Origin(since=start, until=end, route=route, store=opened.store.dialect, exported_at=now)
+        found = service.export_requests(opened.store, start, end, route)
         try:
-            written = write_requests(output, service.export_requests(opened.store, start, end, route), form=form)
+            written = write_requests(output, found, form=form, origin=origin)
         except OSError as error:
-            raise Misconfigured(f"--output {output}: cannot be written: {error.strerror}") from None
+            raise Misconfigured(f"--output {output}: cannot be written: {error.strerror or error}") from None
         if not written:
             raise NothingToCheck(_nothing(service.stock(opened.store).total))
     if as_json:
-        print_json({"written": written, "output": str(output), "format": form})
+        print_json({"written": written, "output": str(output), "format": form, "manifest": str(manifest_of(output))})
     else:
         print(f"{written} requests written to {output}")
 
@@ -193,10 +210,11 @@ class _Rejects:
 
     def good(self) -> Iterator["Request"]:
         """The requests; a bad line is told when it is met."""
-        from watchkeeper.observability.wire import BadLine, read_file
+        from watchkeeper.observability.record_files import read_requests
+        from watchkeeper.observability.wire import BadLine
 
         try:
-            for number, found in read_file(self.path):
+            for number, found in read_requests(self.path):
                 if isinstance(found, BadLine):
                     self._tell(number, found.field, found.problem)
                     self._keep(found.raw)
@@ -229,14 +247,21 @@ class _Rejects:
 
 
 def _bare(name: str) -> str:
-    return name.removesuffix(".gz").removesuffix(".jsonl")
+    return name.removesuffix(".gz").removesuffix(".jsonl").removesuffix(".parquet")
 
 
-def _readable(path: Path) -> None:
+def _readable(path: Path, *, manifest: bool) -> None:
+    from watchkeeper.observability.record_files import check_manifest
+
     if not path.exists():
         raise Misconfigured(f"{path}: no such file")
     if path.is_dir():
         raise Misconfigured(f"{path}: is a folder; name its files")
+    if manifest:
+        try:
+            check_manifest(path)
+        except OSError as error:
+            raise Misconfigured(f"{path}: cannot be read: {error.strerror}") from None
 
 
 def _nothing(total: int) -> str:
