@@ -115,6 +115,24 @@ class Score:
         return str(uuid.uuid5(_SCORES, f"{self.remote.trace_id}/{self.remote.span_id}/{self.name}"))
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Scored:
+    """A score of one of our requests, before it is known what the source calls it.
+
+    Attributes:
+        span_id: The root span; None where the trace has one.
+        value: In [0, 1].
+    """
+
+    trace_id: str
+    name: str
+    value: float
+    span_id: str | None = None
+    label: str | None = None
+    explanation: str | None = None
+    by: Literal["llm", "code", "human"] = "llm"
+
+
 class Source(Protocol):
     """One tool that records requests.
 

@@ -5,7 +5,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Literal
 
 from watchkeeper.database.engine import Store
 from watchkeeper.foundation.clock import Clock
@@ -16,7 +15,7 @@ from watchkeeper.observability.otlp import Decoded, Span
 from watchkeeper.observability.redact import Policy
 from watchkeeper.sources import store
 from watchkeeper.sources.http import Gone, SourceFailed
-from watchkeeper.sources.interface import Page, Remote, Score, Source, Window
+from watchkeeper.sources.interface import Page, Remote, Score, Scored, Source, Window
 from watchkeeper.sources.pull import PullPlan, moved, pull_window, slices
 from watchkeeper.sources.store import Watermark as Watermark
 
@@ -47,24 +46,6 @@ class Pulled:
     requests: int = 0
     feedback: int = 0
     counts: Counter[str] = field(default_factory=Counter)
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Scored:
-    """A score of one of our requests, before it is known what the source calls it.
-
-    Attributes:
-        span_id: The root span; None where the trace has one.
-        value: In [0, 1].
-    """
-
-    trace_id: str
-    name: str
-    value: float
-    span_id: str | None = None
-    label: str | None = None
-    explanation: str | None = None
-    by: Literal["llm", "code", "human"] = "llm"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
