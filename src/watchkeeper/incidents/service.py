@@ -124,6 +124,12 @@ def list_incidents(opened: Store, *, status: str | None = None, limit: int = 100
         return store.incidents(session, status=status_named(status) if status else None, limit=limit)
 
 
+def open_counts(opened: Store) -> dict[tuple[str, str], int]:
+    """How many incidents are not resolved, by kind and severity."""
+    with opened.read() as session:
+        return store.open_counts(session)
+
+
 def show(opened: Store, incident_id: str) -> Incident:
     """One incident, by its id or a unique beginning of it.
 

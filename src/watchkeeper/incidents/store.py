@@ -40,6 +40,13 @@ def incidents(session: Session, *, status: Status | None, limit: int) -> list[In
     return [_incident(row) for row in session.exec(query.limit(limit))]
 
 
+def open_counts(session: Session) -> dict[tuple[str, str], int]:
+    """How many incidents are not resolved, by kind and severity."""
+    labels = (col(tables.Incident.kind), col(tables.Incident.severity))
+    query = sa.select(*labels, sa.func.count()).where(col(tables.Incident.resolved_at).is_(None)).group_by(*labels)
+    return {(kind, severity): count for kind, severity, count in session.execute(query)}
+
+
 def incidents_by_prefix(session: Session, prefix: str, *, lock: bool = False) -> list[Incident]:
     """At most two incidents whose id begins so: two mean that the beginning is not unique."""
     query = select(tables.Incident).where(col(tables.Incident.id).startswith(prefix, autoescape=True)).limit(2)

@@ -20,6 +20,8 @@ from watchkeeper.observability.redact import Policy, private
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.steps import Step, steps_of
 from watchkeeper.observability.store import posted, pruning, requests, statements, traces
+from watchkeeper.observability.store import totals as sums
+from watchkeeper.observability.totals import Totals
 
 _WRITTEN_TOGETHER = 500
 _READ_TOGETHER = 200
@@ -180,6 +182,16 @@ def stock(opened: Store) -> Stock:
     """How many requests there are and how fresh they are."""
     with opened.read() as session:
         return Stock(total=requests.count(session), newest=requests.newest_at(session))
+
+
+def totals(opened: Store, since: datetime) -> Totals:
+    """What happened since a time, added up by the database."""
+    with opened.read() as session:
+        return Totals(
+            requests=sums.request_groups(session, since),
+            calls=sums.call_groups(session, since),
+            newest=requests.newest_at(session),
+        )
 
 
 def feedback(opened: Store, trace_id: str, said: Feedback, *, now: datetime, policy: Policy | None = None) -> None:

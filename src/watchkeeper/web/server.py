@@ -10,7 +10,7 @@ from starlette.exceptions import HTTPException
 from watchkeeper.app import App
 from watchkeeper.foundation.errors import NotFound, WatchkeeperError
 from watchkeeper.settings import privacy_policy
-from watchkeeper.web import api, otlp, pages
+from watchkeeper.web import api, metrics, otlp, pages
 from watchkeeper.web.render import page
 
 # Pages hold text that models and users wrote: nothing but our own style may load or run.
@@ -26,6 +26,7 @@ def make_server(app: App) -> FastAPI:
     server.state.watchkeeper = app
     server.state.privacy = privacy_policy(app.settings)
     server.include_router(api.router)
+    server.include_router(metrics.router)
     server.include_router(otlp.router)
     server.include_router(pages.router)
 
@@ -66,7 +67,7 @@ def _problem(
     *,
     field: str | None = None,
 ) -> Response:
-    if request.url.path.startswith(("/api", "/v1")):
+    if request.url.path.startswith(("/api", "/v1", "/metrics")):
         body = {"error": {"code": code, "message": message, "field": field}}
         return JSONResponse(body, status_code=status, headers=headers)
     text = page("problem.html", title="Not here", status=status, message=message)
