@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime
 from functools import lru_cache
+from itertools import chain
 from typing import Any
 
 import sqlalchemy as sa
@@ -12,6 +13,8 @@ from watchkeeper.foundation.clock import as_utc
 
 AT_ONCE = 5_000
 """Values in one IN (…); both engines stop somewhere above 32,000."""
+_ROWS = (256, 16, 1)
+"""Rows of one INSERT, the most first; the widest table has 29 columns, and SQLite takes 32,766 values."""
 _INGEST_LOCK = 7_402_118_331
 
 
@@ -43,21 +46,28 @@ def insert(
     *,
     replacing: bool = True,
 ) -> None:
-    """Plain tuples by the driver's own executemany: three times as fast as through the query compiler."""
-    if values:
-        sql = _insert_sql(table, tuple(columns), "%s" if is_postgresql(session) else "?", replacing)
-        session.connection().exec_driver_sql(sql, list(values))
+    """Plain tuples by the driver's own executemany, many rows a statement; of two rows with one key the later counts.
+
+    Three times as fast as through the query compiler. On SQLite each statement lets go of the interpreter, and
+    waits to get it back while others decode: so few statements.
+    """
+    connection, mark = session.connection(), "%s" if is_postgresql(session) else "?"
+    done = 0
+    for rows in _ROWS:
+        whole = done + (len(values) - done) // rows * rows
+        if whole > done:
+            flat = [tuple(chain.from_iterable(values[at : at + rows])) for at in range(done, whole, rows)]
+            connection.exec_driver_sql(_insert_sql(table, tuple(columns), mark, replacing, rows), flat)
+        done = whole
 
 
 @lru_cache
-def _insert_sql(table: sa.Table, columns: tuple[str, ...], mark: str, replacing: bool) -> str:
+def _insert_sql(table: sa.Table, columns: tuple[str, ...], mark: str, replacing: bool, rows: int) -> str:
     keys = [column.name for column in table.primary_key]
     others = ", ".join(f"{name} = excluded.{name}" for name in columns if name not in keys)
     conflict = f"DO UPDATE SET {others}" if replacing else "DO NOTHING"
-    marks = ", ".join([mark] * len(columns))
-    return (
-        f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES ({marks}) ON CONFLICT ({', '.join(keys)}) {conflict}"
-    )
+    marks = ", ".join([f"({', '.join([mark] * len(columns))})"] * rows)
+    return f"INSERT INTO {table.name} ({', '.join(columns)}) VALUES {marks} ON CONFLICT ({', '.join(keys)}) {conflict}"
 
 
 def slices(values: Sequence[str]) -> Iterable[Sequence[str]]:
