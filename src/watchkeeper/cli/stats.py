@@ -1,11 +1,11 @@
 """`stats`: the arithmetic on your own file; no store, no configuration, no network."""
 
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from watchkeeper.cli.console import JsonOption, print_json
+from watchkeeper.cli.stats_figures import COMMANDS, FileArgument
 
 if TYPE_CHECKING:
     from watchkeeper.stats.paired import Comparison
@@ -14,12 +14,8 @@ app = typer.Typer(
     no_args_is_help=True, help="The arithmetic on your own file: rows in, a verdict with its figures out."
 )
 
-FileArgument = Annotated[Path, typer.Argument(help="JSON lines; - reads standard input.", show_default=False)]
-
-
-@app.callback()
-def _group() -> None:
-    """Keeps `stats COMMAND` two words, however many commands there are."""
+for _name, _command in COMMANDS.items():
+    app.command(_name)(_command)
 
 
 @app.command("compare")

@@ -90,7 +90,7 @@ NO_LABEL = "must be a string that is not empty, or a whole number"
             "case: 'a' comes twice; number the repeats of a case with repeat",
         ),
         ('{"case": "b", "repeat": 1.5, "baseline": 1}', "repeat: must be a whole number or a string"),
-        ('["b", 1, 1]', 'row: must be a JSON object, {"case": …}'),
+        ('["b", 1, 1]', "row: must be a JSON object"),
         ('{"case": "b", "baseline": 1, "baseline": 0}', "baseline: comes twice in this row"),
         ('{"case": "b", "baseline": 1e999}', "row: not JSON (a missing score is null, never NaN)"),
         ('{"case": "b", "baseline": 1' + "0" * 400 + "}", "row: not JSON (a missing score is null, never NaN)"),
