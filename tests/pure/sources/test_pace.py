@@ -8,7 +8,7 @@ from watchkeeper.sources.http import Pace
 
 
 class Simulated:
-    """A server that serves `rate` requests a second, `burst` at once, and a clock that only moves when somebody waits."""
+    """A server that serves `rate` requests a second, `burst` at once; the clock moves only when somebody waits."""
 
     def __init__(self, rate: float, *, burst: float = 5, says_when: bool = True) -> None:
         self.rate, self.burst, self.says_when = rate, burst, says_when
