@@ -56,9 +56,20 @@ def _records(app: App) -> Line:
     held = observability.stock(app.store)
     if held.newest is None:
         return Line(what="records", state="note", detail="none yet; watchkeeper records import FILE")
-    return Line(
-        what="records", state="ok", detail=f"{held.total} requests, the newest of {format_time(held.newest)[:16]}Z"
-    )
+    age = app.clock.now() - held.newest
+    detail = f"{held.total} requests, the newest of {format_time(held.newest)[:16]}Z, {_age(age)}"
+    # A day without a request may be a quiet one; nobody but a person can say.
+    return Line(what="records", state="note" if age > timedelta(days=1) else "ok", detail=detail)
+
+
+def _age(age: timedelta) -> str:
+    seconds = round(age.total_seconds())
+    if seconds < 0:
+        return "ahead of this machine's clock"
+    for unit, length in (("days", 86_400), ("h", 3_600), ("min", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length} {unit} ago"
+    return f"{seconds} s ago"
 
 
 def _prices(app: App) -> Line:

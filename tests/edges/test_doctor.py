@@ -1,0 +1,48 @@
+"""What `doctor` says of the records: how many, and how fresh."""
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from watchkeeper.app import App
+from watchkeeper.cli.diagnosis import Line, examine
+from watchkeeper.database.engine import Store
+from watchkeeper.foundation.clock import FrozenClock
+from watchkeeper.observability import service
+from watchkeeper.observability.wire import request_of
+from watchkeeper.settings import load_settings
+
+NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
+
+
+def records_line(root: Path, store: Store) -> Line:
+    config = root / "watchkeeper.toml"
+    config.write_text("")
+    app = App(settings=load_settings(config), store=store, clock=FrozenClock(NOW), root=root)
+    return next(line for line in examine(app) if line.what == "records")
+
+
+def test_without_records_it_says_how_to_bring_some_in(tmp_path: Path, sqlite_store: Store) -> None:
+    line = records_line(tmp_path, sqlite_store)
+    assert (line.state, line.detail) == ("note", "none yet; watchkeeper records import FILE")
+
+
+@pytest.mark.parametrize(
+    ("age", "state", "said"),
+    [
+        (timedelta(seconds=119), "ok", "119 s ago"),
+        (timedelta(seconds=120), "ok", "2 min ago"),
+        (timedelta(hours=24), "ok", "24 h ago"),
+        (timedelta(hours=24, seconds=1), "note", "24 h ago"),
+        (timedelta(days=9), "note", "9 days ago"),
+        (timedelta(seconds=-5), "ok", "ahead of this machine's clock"),
+    ],
+)
+def test_the_newest_record_is_as_old_as_it_is(
+    tmp_path: Path, sqlite_store: Store, age: timedelta, state: str, said: str
+) -> None:
+    raw = {"trace_id": "1" * 32, "started_at": (NOW - age).isoformat(), "route": "answers"}
+    service.import_requests(sqlite_store, [request_of(raw)])
+    line = records_line(tmp_path, sqlite_store)
+    assert (line.state, line.detail) == (state, f"1 requests, the newest of {(NOW - age):%Y-%m-%dT%H:%M}Z, {said}")
