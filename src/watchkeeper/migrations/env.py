@@ -27,6 +27,9 @@ with _engine.connect() as _connection:
         _connection.execute(text("SET lock_timeout = '10s'"))
         _connection.execute(text("SELECT pg_advisory_lock(hashtext('watchkeeper.migrations'))"))
         _connection.commit()
+    else:
+        # Of a new file: rows of about 700 bytes leave less unused at the end of its pages than with SQLite's own 4096.
+        _connection.exec_driver_sql("PRAGMA page_size = 8192")
     _run(_connection)
     _connection.commit()
 _engine.dispose()
