@@ -276,10 +276,12 @@ def _show(results: Mapping[str, Result], titles: Mapping[str, str], as_json: boo
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("group")
     for title in titles.values():
-        table.add_column(title, justify="right")
+        table.add_column(title, justify="right", no_wrap=True)
     for name, result in results.items():
         table.add_row(escape(_line(name)), *(escape(_cell(_at(result, path))) for path in titles))
-    Console(soft_wrap=False).print(table)
+    console = Console(soft_wrap=False)
+    # A file or a pipe has no width of its own: nothing is cut there.
+    (console if console.is_terminal else Console(width=max(console.width, 160))).print(table)
 
 
 def _at(result: Result, path: str) -> Any:
@@ -296,7 +298,7 @@ def _cell(value: Any) -> str:
         case bool():
             return "yes" if value else "no"
         case str():
-            return value
+            return f"{value[:16]}Z" if len(value) == 24 and value.endswith("Z") else value  # a time, to the minute
         case int():
             return str(value)
         case tuple() | list():
