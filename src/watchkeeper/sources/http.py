@@ -96,6 +96,9 @@ class Api:
     Args:
         name: Of the source, for messages.
         secrets: Texts that no message may show.
+
+    Raises:
+        Misconfigured: If base_url is no web address.
     """
 
     def __init__(
@@ -111,13 +114,10 @@ class Api:
     ) -> None:
         self._name, self._secrets = name, tuple(filter(None, secrets))
         self.pace = pace or Pace()
-        try:
-            self._client = httpx.Client(
-                base_url=base_url.rstrip("/"), headers=dict(headers), auth=auth, timeout=timeout_s,
-                follow_redirects=False,
-            )  # fmt: skip
-        except (httpx.InvalidURL, ValueError, TypeError):
-            raise Misconfigured(f"sources.{name}.base_url: not a web address") from None
+        self._client = httpx.Client(
+            base_url=_address(name, base_url), headers=dict(headers), auth=auth, timeout=timeout_s,
+            follow_redirects=False,
+        )  # fmt: skip
 
     def close(self) -> None:
         """Close the connections."""
@@ -224,3 +224,13 @@ class Api:
 
 def _known(params: Mapping[str, Any] | None) -> dict[str, Any] | None:
     return None if params is None else {name: value for name, value in params.items() if value is not None}
+
+
+def _address(name: str, base_url: str) -> httpx.URL:
+    try:
+        url = httpx.URL(base_url.rstrip("/"))
+    except (httpx.InvalidURL, ValueError, TypeError):
+        url = httpx.URL("")
+    if url.scheme not in ("http", "https") or not url.host:
+        raise Misconfigured(f"sources.{name}.base_url: not a web address; write https://HOST")
+    return url
