@@ -3,6 +3,7 @@
 import random
 import threading
 import time
+import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -118,6 +119,7 @@ class Api:
             base_url=_address(name, base_url), headers=dict(headers), auth=auth, timeout=timeout_s,
             follow_redirects=False,
         )  # fmt: skip
+        weakref.finalize(self, self._client.close)  # a source lives as long as one pull needs it
 
     def close(self) -> None:
         """Close the connections."""
