@@ -8,15 +8,18 @@ environment variable and never written in the file.
 import os
 import re
 import tomllib
-from datetime import date
+from collections.abc import Mapping
+from datetime import date, timedelta
 from decimal import Decimal
 from difflib import get_close_matches
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
+from watchkeeper.foundation.clock import parse_age
 from watchkeeper.foundation.errors import Misconfigured
 
 if TYPE_CHECKING:
@@ -152,6 +155,49 @@ class PriceSettings(_Section):
     alert_share: float = Field(0.01, ge=0, le=1, description="And at least this share of the day's calls.")
 
 
+class SourceSettings(_Section):
+    """A tool that records requests already: they are pulled from it, and scores are pushed back."""
+
+    kind: Literal["langfuse", "phoenix", "langsmith", "helicone", "weave"]
+    base_url: str | None = Field(None, description="Root of its API; default: the kind's cloud. Phoenix has none.")
+    project: str | None = Field(None, description='Name or id, "entity/project" of Weave; where the key says none.')
+    api_key_env: str | None = Field(None, description="Environment variable of the key; of Langfuse the secret key's.")
+    public_key_env: str | None = Field(None, description="Environment variable of Langfuse's public key.")
+    timeout_seconds: float = Field(30.0, gt=0, description="Seconds one answer may take.")
+    overlap_minutes: float = Field(
+        15.0,
+        ge=0,
+        le=10_080,
+        description="How far behind the watermark is read again: longer than your longest request.",
+    )
+    settle_seconds: float = Field(120.0, ge=0, le=86_400, description="How far behind the present a pull stops.")
+    first_pull: str = Field("24h", description="How far back the very first pull begins: 30m, 24h, 7d.")
+
+    @field_validator("first_pull")
+    @classmethod
+    def _is_an_age(cls, value: str) -> str:
+        if parse_age(value) > timedelta(days=3650):
+            raise ValueError("is more than ten years; write 24h or 90d")
+        return value
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> "SourceSettings":
+        if self.base_url is None and self.kind not in CLOUDS:
+            raise ValueError(f'a {self.kind} server is your own: write base_url, e.g. "http://127.0.0.1:6006"')
+        return self
+
+
+CLOUDS: Mapping[str, str] = MappingProxyType(
+    {
+        "langfuse": "https://cloud.langfuse.com",
+        "langsmith": "https://api.smith.langchain.com",
+        "helicone": "https://api.helicone.ai",
+        "weave": "https://trace.wandb.ai",
+    }
+)
+"""Kind of source -> the root of its vendor's own API."""
+
+
 class PrivacySettings(_Section):
     """What is taken out of records before they are stored."""
 
@@ -199,6 +245,7 @@ class Settings(BaseSettings):
     budgets: list[BudgetSettings] = []
     prices: PriceSettings = PriceSettings()
     privacy: PrivacySettings = PrivacySettings()
+    sources: dict[str, SourceSettings] = {}
 
     @classmethod
     def settings_customise_sources(
@@ -314,6 +361,6 @@ def _explain(path: Path, error: ValidationError) -> str:
 def _known_keys() -> set[str]:
     sections = (
         StoreSettings, WebSettings, ProviderSettings, RouteSettings, SlackSettings, RunbookSettings, SuiteSettings,
-        SamplingSettings, BudgetSettings, PriceSettings, PriceOverrideSettings, PrivacySettings,
+        SamplingSettings, BudgetSettings, PriceSettings, PriceOverrideSettings, PrivacySettings, SourceSettings,
     )  # fmt: skip
     return set(Settings.model_fields).union(*(section.model_fields for section in sections))

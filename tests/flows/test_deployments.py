@@ -18,6 +18,7 @@ def test_what_runs_when_is_pinned() -> None:
         "check-upgrade": "on watchkeeper.model.appeared",
         "price-records": "cron 3-59/15 * * * * UTC",
         "deliver-alerts": "cron */5 * * * * UTC",
+        "pull-records": "cron 1-59/5 * * * * UTC",
     }
 
 

@@ -1,4 +1,4 @@
-"""What `doctor` looks at: configuration, store, records, prices, providers, suites, runbooks, Slack, the outbox."""
+"""What `doctor` looks at: store, records, prices, sources, providers, suites, runbooks, Slack, the outbox."""
 
 import asyncio
 from collections.abc import Iterator
@@ -19,6 +19,7 @@ from watchkeeper.observability import service as observability
 from watchkeeper.providers.connect import ProviderConfig, connect
 from watchkeeper.regression import service as regression
 from watchkeeper.regression.suite_files import read_suite, suite_names
+from watchkeeper.sources import service as sources
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -38,6 +39,7 @@ def examine(app: App) -> list[Line]:
         ),
         _records(app),
         _prices(app),
+        *_sources(app),
         *_providers(app),
         *_routes(app),
         *_suites(app),
@@ -81,6 +83,22 @@ def _prices(app: App) -> Line:
             what="prices", state="note", detail=f"{detail}; {unpriced} calls of a day: watchkeeper prices check"
         )
     return Line(what="prices", state="ok", detail=f"{detail}; every call of the last day is priced")
+
+
+def _sources(app: App) -> Iterator[Line]:
+    marks = sources.watermarks(app.store)
+    for name, section in app.settings.sources.items():
+        mark = marks.get(name)
+        pulled = "never pulled"
+        if mark is not None and mark.pulled_until is not None:
+            pulled = f"pulled until {format_time(mark.pulled_until)[:16]}Z"
+        detail = f"{section.kind}, {pulled}"
+        if mark is not None and mark.error is not None:
+            yield Line(what=f"source {name}", state="problem", detail=f"{detail}; {mark.error}")
+        elif mark is None or mark.pulled_until is None:
+            yield Line(what=f"source {name}", state="note", detail=f"{detail}; watchkeeper records pull {name}")
+        else:
+            yield Line(what=f"source {name}", state="ok", detail=detail)
 
 
 def _providers(app: App) -> Iterator[Line]:

@@ -9,12 +9,15 @@ import typer
 
 from watchkeeper.cli.console import ConfigOption, JsonOption, print_json, say
 from watchkeeper.cli.instants import instant_of
+from watchkeeper.cli.sources import pull_records, push_scores
 from watchkeeper.foundation.errors import Misconfigured, NothingToCheck
 
 if TYPE_CHECKING:
     from watchkeeper.observability.request import Request
 
 app = typer.Typer(no_args_is_help=True, help="What the application did, request by request.")
+app.command("pull")(pull_records)
+app.command("push")(push_scores)
 
 _SPAN_HELP = "ISO time with a zone, or an age: 30m, 24h, 7d."
 
@@ -165,6 +168,7 @@ def prune_records(
     """Delete old requests and the texts nothing else needs. The file keeps its size; the room is used again."""
     from watchkeeper.app import open_app
     from watchkeeper.observability import service
+    from watchkeeper.sources import service as sources
 
     with open_app(config) as opened:
         until = instant_of("--before", before, opened.clock.now())
@@ -173,6 +177,7 @@ def prune_records(
             requests, texts = service.count_before(opened.store, until), None
         else:
             requests, texts = service.prune(opened.store, until)
+            sources.tidy(opened.store)
     if as_json:
         print_json({"requests": requests, "texts": texts, "dry_run": dry_run})
     elif dry_run:
