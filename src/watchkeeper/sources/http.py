@@ -51,7 +51,7 @@ class Pace:
         self._now, self._sleep = now, sleep
         self._lock = threading.Lock()
         self._rate: float | None = None
-        self._next, self._refusals, self._sent = 0.0, 0, 0
+        self._next, self._held_until, self._refusals, self._sent = 0.0, float("-inf"), 0, 0
         self._began: float | None = None
 
     @property
@@ -77,13 +77,20 @@ class Pace:
                 self._rate = min(self.FASTEST, self._rate + self.INCREASE)
 
     def refused(self, wait_s: float | None) -> None:
-        """A request was refused: slower, and not before `wait_s` seconds from now; None when the server did not say."""
+        """A request was refused: slower, and not before `wait_s` seconds from now; None when the server did not say.
+
+        Refusals of requests that were under way together are one.
+        """
         with self._lock:
-            self._refusals += 1
-            rate = self._so_far() if self._rate is None else self._rate
-            self._rate = max(self.SLOWEST, rate * self.DECREASE)
+            now = self._now()
+            if now >= self._held_until:
+                self._refusals += 1
+                rate = self._so_far() if self._rate is None else self._rate
+                self._rate = max(self.SLOWEST, rate * self.DECREASE)
             own = min(self.LONGEST_WAIT_S, self.FIRST_WAIT_S * 2.0 ** (self._refusals - 1))
-            self._next = max(self._next, self._now() + (max(own, self.pause_s) if wait_s is None else wait_s))
+            wait = max(own, self.pause_s) if wait_s is None else wait_s
+            self._held_until = max(self._held_until, now + wait)
+            self._next = max(self._next, self._held_until)
 
     def _so_far(self) -> float:
         """Requests a second until the first refusal."""

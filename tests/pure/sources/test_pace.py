@@ -99,6 +99,14 @@ def test_refusals_in_a_row_without_a_stated_wait_outlast_a_window_of_a_minute() 
     assert server.at >= 60
 
 
+def test_requests_that_are_refused_together_cost_one_cut() -> None:
+    alone, together = Simulated(1).pace, Simulated(1).pace
+    alone.refused(3)
+    for _ in range(8):
+        together.refused(3)
+    assert together.pause_s == alone.pause_s
+
+
 def test_threads_share_one_pace() -> None:
     waits: list[float] = []
     shared = Pace(now=lambda: 0.0, sleep=waits.append)
