@@ -70,8 +70,10 @@ def in_the_store(app: App) -> str:
     path = app.settings.store.url.removeprefix("sqlite:///")
     with sqlite3.connect(path) as connection:
         texts = [packing.read_text(row[0]) for row in connection.execute("SELECT content FROM texts")]
-        spans = [str(packing.read_spans(row[0])) for row in connection.execute("SELECT spans FROM traces")]
+        spans = [str(packing.read_value(row[0])) for row in connection.execute("SELECT spans FROM traces")]
         others = [str(row) for row in connection.execute("SELECT * FROM requests")]
+        others += [str(packing.read_value(row[0])) for row in connection.execute("SELECT more FROM calls")]
+        others += [str(row) for row in connection.execute("SELECT * FROM calls")]
         return "\n".join([*texts, *spans, *others, *map(str, connection.execute("SELECT * FROM posted_feedback"))])
 
 

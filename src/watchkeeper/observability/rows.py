@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
-from watchkeeper.observability.packing import Texts
+from watchkeeper.observability.packing import Texts, pack_values
 from watchkeeper.observability.pieces import keep_message, message_at
 from watchkeeper.observability.readers import text_json
 from watchkeeper.observability.request import (
@@ -46,6 +46,7 @@ COLUMNS: Mapping[str, tuple[str, ...]] = {
 """Table -> its columns in the order of `Batch`'s rows."""
 
 CHILDREN = ("calls", "retrievals", "tool_calls", "feedback")
+_MORE = _PLACE.index("more")
 _PLAIN = COLUMNS["requests"][:13]
 _PLAIN_CALL = COLUMNS["calls"][4:14]
 
@@ -133,13 +134,21 @@ class Batch:
                 (*of, place, _json(said.more), said.kind, _value(said.value), said.comment, at)
             )
 
+    def written(self, table: str) -> list[tuple[Any, ...]]:
+        """The rows of a table in the order of its `COLUMNS`; what calls have beside the named fields compressed."""
+        rows = self.rows[table]
+        if table != "calls":
+            return rows
+        packed = pack_values([row[_MORE] for row in rows])
+        return [(*row[:_MORE], more, *row[_MORE + 1 :]) for row, more in zip(rows, packed, strict=True)]
+
     def _call(self, of: Key, place: int, call: Call) -> None:
         keep, tokens = self.texts.keep, call.tokens
         self.rows["calls"].append(
             (
                 *of,
                 place,
-                _json(call.more),
+                call.more,
                 call.span_id,
                 call.provider,
                 call.model_requested,

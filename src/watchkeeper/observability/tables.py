@@ -10,10 +10,24 @@ import sqlalchemy as sa
 from sqlmodel import Field, SQLModel
 
 from watchkeeper.database import columns  # noqa: F401  constraint names
+from watchkeeper.observability.packing import pack_values, read_value
 
 
 def _count() -> Any:
     return Field(default=None, sa_type=sa.BigInteger)
+
+
+class _Packed(sa.types.TypeDecorator[Any]):
+    """JSON that nobody searches, compressed."""
+
+    impl = sa.LargeBinary
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, _dialect: Any) -> bytes:
+        return pack_values([value])[0]
+
+    def process_result_value(self, value: bytes | None, _dialect: Any) -> Any:
+        return None if value is None else read_value(value)
 
 
 _CLUSTERED: dict[str, Any] = {"sqlite_with_rowid": False}
@@ -36,7 +50,7 @@ class Trace(SQLModel, table=True):
     __table_args__ = _CLUSTERED
 
     trace_id: str = Field(primary_key=True)
-    spans: bytes = Field(sa_type=sa.LargeBinary)  # packing.pack_spans
+    spans: bytes = Field(sa_type=sa.LargeBinary)  # packing.pack_values
 
 
 class Request(SQLModel, table=True):
@@ -48,8 +62,8 @@ class Request(SQLModel, table=True):
 
     __tablename__ = "requests"
     __table_args__ = (
-        sa.Index("ix_requests_started_at", "started_at"),
-        sa.Index("ix_requests_route_started_at", "route", "started_at"),
+        # One index for all searches by time, the route beside it: another by route would cost every span a page.
+        sa.Index("ix_requests_started_at_route", "started_at", "route"),
     )
 
     trace_id: str = Field(primary_key=True)
@@ -112,7 +126,7 @@ class Call(SQLModel, table=True):
     cost_nano_usd: int | None = _count()
     price_id: str | None = None  # the price the cost was reckoned with; NULL when the record gave the cost
     flags: list[str] = Field(sa_type=sa.JSON)
-    more: dict[str, Any] = Field(sa_type=sa.JSON)
+    more: dict[str, Any] = Field(sa_type=_Packed)
 
 
 class Retrieval(SQLModel, table=True):

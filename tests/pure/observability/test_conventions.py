@@ -14,7 +14,7 @@ from watchkeeper.observability import otlp
 from watchkeeper.observability.assembly import requests_of
 from watchkeeper.observability.conventions import error_type, fields_of, finish_reason
 from watchkeeper.observability.otlp import Event, Span
-from watchkeeper.observability.packing import Texts, pack_spans, read_spans
+from watchkeeper.observability.packing import Texts, pack_values, read_value
 from watchkeeper.observability.pieces import Piece, packed, piece_of, unpacked
 from watchkeeper.observability.request import Request
 from watchkeeper.observability.wire import as_json, request_of
@@ -125,7 +125,7 @@ def test_a_captured_request_survives_export_and_packing(dialect: str) -> None:
     for each in otlp.traces((CAPTURED / f"{dialect}.otlp.pb").read_bytes(), "protobuf").spans:
         given, texts = piece_of(each, Counter()), Texts()
         row = packed(given, texts.keep)
-        assert unpacked(given.trace_id, read_spans(pack_spans([[row]])[0])[0], texts.new) == given
+        assert unpacked(given.trace_id, read_value(pack_values([[row]])[0])[0], texts.new) == given
 
 
 @pytest.mark.parametrize("dialect", OPENAI)

@@ -13,7 +13,7 @@ import pytest
 from watchkeeper.observability import otlp
 from watchkeeper.observability.assembly import requests_of
 from watchkeeper.observability.otlp import Encoding, Unreadable
-from watchkeeper.observability.packing import Texts, pack_spans, read_spans
+from watchkeeper.observability.packing import Texts, pack_values, read_value
 from watchkeeper.observability.pieces import merged_pieces, piece_of, unpacked
 from watchkeeper.observability.wire import as_json, request_of
 
@@ -82,8 +82,8 @@ def test_ten_thousand_mutants_cost_at_most_themselves() -> None:
             traces.setdefault(span.trace_id, []).append(piece_of(span, decoded.counts))
         for trace_id, pieces in traces.items():
             texts = Texts()
-            [blob] = pack_spans([[row for row, _ in merged_pieces([], pieces, texts.keep)]])
-            again = [unpacked(trace_id, row, texts.new) for row in read_spans(blob)]
+            [blob] = pack_values([[row for row, _ in merged_pieces([], pieces, texts.keep)]])
+            again = [unpacked(trace_id, row, texts.new) for row in read_value(blob)]
             for request in requests_of(again):
                 assert as_json(request_of(json.loads(json.dumps(as_json(request))))) == as_json(request)
                 json.dumps(as_json(request), allow_nan=False).encode()

@@ -34,7 +34,7 @@ def upgrade() -> None:
         sa.Column("cost_nano_usd", sa.BigInteger()),
         sa.Column("price_id", Text()),
         sa.Column("flags", sa.JSON(), nullable=False),
-        sa.Column("more", sa.JSON(), nullable=False),
+        sa.Column("more", sa.LargeBinary(), nullable=False),
         sa.PrimaryKeyConstraint("trace_id", "span_id", name="pk_calls"),
         sqlite_with_rowid=False,
     )
@@ -148,9 +148,8 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("trace_id", "span_id", name="pk_requests"),
     )
     op.create_index("ix_requests_job_id", "requests", ["job_id"])
-    op.create_index("ix_requests_route_started_at", "requests", ["route", "started_at"])
     op.create_index("ix_requests_session_id", "requests", ["session_id"])
-    op.create_index("ix_requests_started_at", "requests", ["started_at"])
+    op.create_index("ix_requests_started_at_route", "requests", ["started_at", "route"])
     op.create_table(
         "retrievals",
         sa.Column("trace_id", Text(), nullable=False),
@@ -379,9 +378,8 @@ def downgrade() -> None:
     op.drop_index("ix_suite_runs_identity", table_name="suite_runs")
     op.drop_table("suite_runs")
     op.drop_table("retrievals")
-    op.drop_index("ix_requests_started_at", table_name="requests")
+    op.drop_index("ix_requests_started_at_route", table_name="requests")
     op.drop_index("ix_requests_session_id", table_name="requests")
-    op.drop_index("ix_requests_route_started_at", table_name="requests")
     op.drop_index("ix_requests_job_id", table_name="requests")
     op.drop_table("requests")
     op.drop_table("model_sightings")

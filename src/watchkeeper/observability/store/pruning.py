@@ -51,7 +51,7 @@ def remove_orphans(session: Session, before: datetime) -> int:
     with_request = sa.exists().where(_REQUESTS.c.trace_id == _TRACES.c.trace_id)
     query_traces = sa.select(_TRACES.c.trace_id, _TRACES.c.spans, with_request)
     for trace_id, blob, has_request in session.execute(query_traces.execution_options(yield_per=AT_ONCE)):
-        packed = packing.read_spans(blob)
+        packed = packing.read_value(blob)
         if not has_request and all(row[5] < last_ns for row in packed):
             stale.append((trace_id,))
         else:

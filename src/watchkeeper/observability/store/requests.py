@@ -46,7 +46,7 @@ def write(session: Session, batch: rows.Batch) -> None:
     packed = packing.pack_texts([texts[key] for key in keys])
     insert(session, _TEXTS, ("hash", "content"), list(zip(keys, packed, strict=True)), replacing=False)
     for name, columns in rows.COLUMNS.items():
-        insert(session, _META[name], columns, batch.rows[name])
+        insert(session, _META[name], columns, batch.written(name))
 
 
 def requests_of_trace(session: Session, trace_id: str) -> list[Request]:

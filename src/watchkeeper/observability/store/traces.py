@@ -23,7 +23,7 @@ def stored_spans(session: Session, trace_ids: Sequence[str]) -> dict[str, list[A
     found: dict[str, list[Any]] = {}
     for some in slices(trace_ids):
         query = sa.select(_TRACES.c.trace_id, _TRACES.c.spans).where(_TRACES.c.trace_id.in_(some))
-        found.update((row[0], packing.read_spans(row[1])) for row in session.execute(query))
+        found.update((row[0], packing.read_value(row[1])) for row in session.execute(query))
     return found
 
 
@@ -54,7 +54,7 @@ def save_traces(
         batch.add(request)
     write(session, batch)
     trace_ids = sorted(pieces)
-    blobs = packing.pack_spans([pieces[t] for t in trace_ids])
+    blobs = packing.pack_values([pieces[t] for t in trace_ids])
     insert(session, _TRACES, ("trace_id", "spans"), list(zip(trace_ids, blobs, strict=True)))
 
 
