@@ -1,6 +1,6 @@
 """An application with somebody else's instrumentation, run as a process of its own: what it imports stays global.
 
-Usage: instrumented_client.py INSTRUMENTATION RECORDED_API LIMITED_API TOOLS_API, the receiver and everything else by
+Usage: instrumented_client.py INSTRUMENTATION RECORDED_API LIMITED_API TOOLS_API RESPONSES_API, all else by
 OpenTelemetry's own environment variables. Prints one JSON object: what it did -> the trace it did it in.
 """
 
@@ -47,7 +47,7 @@ def instrument(which: str) -> None:
         OpenTelemetry().instrument()
 
 
-def use_openai(recorded: str, limited: str, tools: str) -> None:
+def use_openai(recorded: str, limited: str, tools: str, responses: str) -> None:
     import openai
 
     def client(base_url: str) -> openai.OpenAI:
@@ -89,6 +89,17 @@ def use_openai(recorded: str, limited: str, tools: str) -> None:
         ask(tools, QUESTION)
     with handling("choices"):
         ask(tools, QUESTION, n=2)
+    respond = client(responses).responses.create
+    with handling("response"):
+        respond(model="gpt-5", input="words", instructions="Be brief.", temperature=0.2)
+    with handling("streamed_response"):
+        read(respond(model="gpt-5", input="words", instructions="Be brief.", temperature=0.2, stream=True))
+    with handling("response_tool"):
+        respond(model="gpt-5", input="tool")
+    with handling("response_words_and_tool"):
+        respond(model="gpt-5", input="words and tool")
+    with handling("response_too_long"):
+        respond(model="gpt-5", input="too long")
 
     async def asynchronously() -> None:
         async with openai.AsyncOpenAI(base_url=recorded, api_key=KEY, max_retries=0) as waiting:
@@ -130,7 +141,7 @@ def by_hand() -> None:
 
 
 def main() -> None:
-    which, recorded, limited, tools = sys.argv[1:]
+    which, *apis = sys.argv[1:]
     spans, logs = TracerProvider(), LoggerProvider()
     spans.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
     logs.add_log_record_processor(BatchLogRecordProcessor(OTLPLogExporter()))
@@ -140,7 +151,7 @@ def main() -> None:
     if which == "none":
         by_hand()
     else:
-        use_openai(recorded, limited, tools)
+        use_openai(*apis)
     spans.shutdown()
     logs.shutdown()
     print(json.dumps(traces))

@@ -12,7 +12,8 @@ from typing import Any
 import httpx
 import pytest
 
-from tests.edges.provider_stand_in import Provider, Reply, chat_chunks, chat_completion, provider_stand_in
+from tests.e2e.responses_stand_in import responses_stand_in
+from tests.edges.provider_stand_in import Reply, chat_chunks, chat_completion, provider_stand_in
 
 PROGRAM = Path(__file__).parent / "instrumented_client.py"
 LONG_ANSWER = "one, two, three, four, five, six, seven, eight, nine, ten, eleven, twelve"
@@ -100,18 +101,20 @@ def installation(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Pat
         started(root, "replay", str(recorded), "--fault", "429=1") as limited,
         started(root, "serve") as receiver,
         provider_stand_in() as anew,
+        responses_stand_in() as responses,
         httpx.Client(base_url=receiver, timeout=60, trust_env=False) as client,
     ):
         found = {}
         for way, (which, content) in WAYS.items():
             tools = anew()
             tools.then(*replies())
-            traces = done_by(which, content, f"{replay}/v1", f"{limited}/v1", tools, receiver)
+            apis = (f"{replay}/v1", f"{limited}/v1", tools.base_url, responses)
+            traces = done_by(which, content, *apis, receiver=receiver)
             found[way] = {name: client.get(f"/api/requests/{trace}").json() for name, trace in traces.items()}
         yield root, found
 
 
-def done_by(which: str, content: str, replay: str, limited: str, tools: Provider, receiver: str) -> dict[str, str]:
+def done_by(which: str, content: str, *apis: str, receiver: str) -> dict[str, str]:
     """What the program did -> the trace it did it in."""
     environment = {
         **os.environ,
@@ -121,7 +124,7 @@ def done_by(which: str, content: str, replay: str, limited: str, tools: Provider
         "OTEL_INSTRUMENTATION_GENAI_CAPTURE_MESSAGE_CONTENT": content or "no_content",
         "OTEL_INSTRUMENTATION_GENAI_EMIT_EVENT": str(content == "event_only").lower(),
     }
-    command = [sys.executable, str(PROGRAM), which, replay, limited, tools.base_url]
+    command = [sys.executable, str(PROGRAM), which, *apis]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=120)
     assert done.returncode == 0, done.stderr
     assert "Failed to export" not in done.stderr
@@ -247,6 +250,52 @@ def test_of_several_answers_the_first_is_kept_and_how_many_were_wanted(
 )
 def test_the_words_of_a_refusal_are_the_response(records: dict[str, dict[str, Record]], way: str) -> None:
     assert only_call(records[way]["refusal"])["response"] == "I will not."
+
+
+RESPONSES = known(
+    INSTRUMENTED,
+    wrong=["openinference"],
+    because="an answer of the Responses API is a message an output item; only the first, the reasoning, is read",
+)
+
+
+@pytest.mark.parametrize("did", ["response", "streamed_response"])
+@pytest.mark.parametrize("way", RESPONSES)
+def test_an_answer_of_the_responses_api_is_recorded_in_full(
+    records: dict[str, dict[str, Record]], way: str, did: str
+) -> None:
+    record = records[way][did]
+    call = only_call(record)
+    assert (record["input"], record["response"]) == ("words", "It left on Monday.")
+    assert call["messages"] == [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "words"}]
+    assert (call["model_requested"], call["model_served"], call["response_id"]) == (
+        "gpt-5", "gpt-5-2026-08-01", "resp_1"
+    )  # fmt: skip
+    assert (call["response"], call["finish_reason"]) == ("It left on Monday.", "stop")
+    assert {**call["usage"], "cache_write": None} == usage(40, 12, cache_read=32, reasoning=5)
+    assert (call["ttft_ms"] is not None) == (did == "streamed_response")
+
+
+@pytest.mark.parametrize("way", RESPONSES)
+def test_an_answer_of_the_responses_api_that_only_asks_for_a_tool_or_is_cut_off_says_so(
+    records: dict[str, dict[str, Record]], way: str
+) -> None:
+    record = records[way]["response_tool"]
+    assert (only_call(record)["response"], only_call(record)["finish_reason"]) == (None, "tool_calls")
+    assert [(each["name"], each["arguments"]) for each in record["tool_calls"]] == [("lookup_order", {"id": 17})]
+    cut_off = only_call(records[way]["response_too_long"])
+    assert (cut_off["response"], cut_off["finish_reason"]) == ("It left on Monday.", "length")
+
+
+@pytest.mark.parametrize(
+    "way", known(INSTRUMENTED, wrong=INSTRUMENTED, because="only the first item of an answer with several is read")
+)
+def test_an_answer_of_the_responses_api_may_hold_words_and_a_tool_call(
+    records: dict[str, dict[str, Record]], way: str
+) -> None:
+    record = records[way]["response_words_and_tool"]
+    assert (record["response"], only_call(record)["finish_reason"]) == ("It left on Monday.", "tool_calls")
+    assert [(each["name"], each["arguments"]) for each in record["tool_calls"]] == [("lookup_order", {"id": 17})]
 
 
 def comparable(record: Record) -> Record:
