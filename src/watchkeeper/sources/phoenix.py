@@ -22,6 +22,8 @@ _SPANS_A_PAGE = 500
 _SPANS_A_QUESTION = 100
 """Span ids in one URL: 100 make 2.7 kB, which every proxy lets through."""
 
+_SCORES_TOGETHER = 100
+
 _OURS = {"pushed_by": "watchkeeper"}
 """Metadata of the annotations we leave, so that they do not come back as feedback."""
 
@@ -81,7 +83,9 @@ class Phoenix:
             }
             for score in scores
         ]
-        self._api.post("/v1/span_annotations", {"data": data}, params={"sync": "true"})
+        for start in range(0, len(data), _SCORES_TOGETHER):
+            some = data[start : start + _SCORES_TOGETHER]
+            self._api.post("/v1/span_annotations", {"data": some}, params={"sync": "true"})
 
     def _listed(self, what: str, params: Mapping[str, Any]) -> Iterator[list[Any]]:
         path, cursor = f"/v1/projects/{quote(self._project, safe='')}/{what}", None

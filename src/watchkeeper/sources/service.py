@@ -25,8 +25,6 @@ PULLED_FROM = "pulled_from"
 _SILENCE = timedelta(minutes=15)
 """How long a pull of another machine must be silent before it is taken over: longer than all tries of one page."""
 
-_PUSHED_TOGETHER = 100
-
 
 @dataclass(slots=True, kw_only=True)
 class Pulled:
@@ -140,8 +138,8 @@ def push(opened: Store, name: str, source: Source, scores: Sequence[Scored]) -> 
                 )
             )
     with _one_of_our_errors(name):
-        for start in range(0, len(known), _PUSHED_TOGETHER):
-            source.push(known[start : start + _PUSHED_TOGETHER])
+        if known:
+            source.push(known)
     return Pushed(pushed=len(known), unknown=unknown)
 
 
