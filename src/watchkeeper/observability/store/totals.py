@@ -40,13 +40,11 @@ def request_groups(session: Session, since: datetime) -> list[RequestGroup]:
 def call_groups(session: Session, since: datetime) -> list[CallGroup]:
     """The calls of the requests that started since then, by route, model and error."""
     r, c = _REQUESTS.c, _CALLS.c
-    # Grouped by the bare column, SQLite would walk the whole index of routes to have them in order.
-    of_route = r.route.concat("")
     model = sa.func.coalesce(c.model_served, c.model_requested)
     unpriced = sa.and_(c.cost_nano_usd.is_(None), c.error_type.is_(None))
     query = (
         sa.select(
-            of_route,
+            r.route,
             model,
             c.error_type,
             sa.func.count(),
@@ -56,7 +54,7 @@ def call_groups(session: Session, since: datetime) -> list[CallGroup]:
         )
         .select_from(_REQUESTS.join(_CALLS, sa.and_(c.trace_id == r.trace_id, c.request_span_id == r.span_id)))
         .where(r.started_at >= since)
-        .group_by(sa.literal_column("1"), sa.literal_column("2"), c.error_type)
+        .group_by(r.route, sa.literal_column("2"), c.error_type)
     )
     return [
         CallGroup(
