@@ -1,6 +1,7 @@
 """`records pull`, `records push`, `doctor` and the scheduled pull, against a source that does as the test wants."""
 
 import json
+import uuid
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -118,6 +119,7 @@ def test_good_scores_are_pushed_and_bad_lines_are_told(project: Project, server:
             "scores.jsonl:3: trace_id: no request with this id was pulled from desk",
         ]
     [there] = server.annotations
+    assert uuid.UUID(there["identifier"]).version == 5
     assert (there["span_id"], there["name"], there["result"]["score"]) == (f"{1:016x}", "tone", 0.5)
 
 
