@@ -9,6 +9,7 @@ from watchkeeper.cost.prices import Priced, PriceList, Unpriced
 from watchkeeper.cost.store import Place, StoredCall
 from watchkeeper.cost.store import UnpricedGroup as UnpricedGroup
 from watchkeeper.database.engine import Store
+from watchkeeper.observability.store.touched import touch
 
 _TOGETHER = 500
 
@@ -77,7 +78,7 @@ def price_calls(opened: Store, price_list: PriceList, since: datetime | None = N
                     reasons.append((call, found.reason, found.detail))
             store.set_costs(session, costs)
             store.set_reasons(session, reasons, version=version, now=now)
-            store.refresh_totals(session, [call for call, _, _ in costs])
+            touch(session, store.refresh_totals(session, [call for call, _, _ in costs]))
         priced += len(costs)
         unpriced += len(reasons)
         if len(page) < _TOGETHER:
@@ -125,7 +126,7 @@ def reprice(
             if not dry_run:
                 store.add_changes(session, changes, why=why, now=now)
                 store.set_costs(session, changes)
-                store.refresh_totals(session, [call for call, _, _ in changes])
+                touch(session, store.refresh_totals(session, [call for call, _, _ in changes]))
     return Repricing(models=[models[key] for key in sorted(models)])
 
 

@@ -228,11 +228,11 @@ def add_changes(session: Session, changes: Sequence[tuple[StoredCall, int, str]]
         )
 
 
-def refresh_totals(session: Session, calls: Sequence[StoredCall]) -> None:
-    """Add the requests of these calls up again."""
+def refresh_totals(session: Session, calls: Sequence[StoredCall]) -> list[datetime]:
+    """Add the requests of these calls up again; when they started."""
     keys = sorted({(call.trace_id, call.request_span_id) for call in calls})
     if not keys:
-        return
+        return []
     c, r = _CALLS.c, _REQUESTS.c
     inside = (c.trace_id == r.trace_id, c.request_span_id == r.span_id)
     cost = sa.select(sa.cast(sa.func.sum(c.cost_nano_usd), sa.BigInteger)).where(*inside).scalar_subquery()
@@ -243,6 +243,9 @@ def refresh_totals(session: Session, calls: Sequence[StoredCall]) -> None:
         .values(cost_nano_usd=cost, unpriced=missing),
         [{"t": trace_id, "s": span_id} for trace_id, span_id in keys],
     )
+    # Read now: a writer may have moved a request to another hour since its calls were looked up.
+    started = sa.select(r.started_at).where(r.trace_id.in_(sorted({trace_id for trace_id, _ in keys})))
+    return list(session.execute(started).scalars())
 
 
 def unpriced_groups(session: Session, since: datetime | None) -> list[UnpricedGroup]:

@@ -187,6 +187,11 @@ def totals(calls: Sequence[Call]) -> Totals:
     )
 
 
+def hour_of(at: datetime) -> int:
+    """The hour in which a time lies: whole hours since 1970, UTC."""
+    return int(at.timestamp() // 3600)
+
+
 def retrieval_missed(retrievals: Sequence[Retrieval]) -> bool | None:
     """Whether a search brought no document; None when nothing was searched."""
     return any(not r.documents for r in retrievals) if retrievals else None

@@ -190,6 +190,15 @@ class PostedFeedback(SQLModel, table=True):
     received_at: datetime
 
 
+class TouchedHour(SQLModel, table=True):
+    """How often the requests that started in an hour were written, changed or deleted."""
+
+    __tablename__ = "touched_hours"
+
+    hour: int = Field(primary_key=True, sa_column_kwargs={"autoincrement": False})  # request.hour_of
+    version: int = Field(sa_type=sa.BigInteger)
+
+
 class Resolution(SQLModel, table=True):
     """Whether a job was resolved; of several words about a job the latest `at` counts."""
 

@@ -324,6 +324,23 @@ def upgrade() -> None:
         sa.Column("at", Time(), nullable=False),
         sa.PrimaryKeyConstraint("job_id", name="pk_resolutions"),
     )
+    op.create_table(
+        "touched_hours",
+        sa.Column("hour", sa.Integer(), nullable=False, autoincrement=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("hour", name="pk_touched_hours"),
+    )
+    op.create_table(
+        "fact_hours",
+        sa.Column("fact", Text(), nullable=False),
+        sa.Column("hour", sa.Integer(), nullable=False),
+        sa.Column("version", sa.BigInteger(), nullable=False),
+        sa.Column("file", Text()),
+        sa.Column("rows", sa.Integer(), nullable=False),
+        sa.Column("bytes", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("fact", "hour", name="pk_fact_hours"),
+        sqlite_with_rowid=False,
+    )
 
     op.create_table(
         "price_changes",
@@ -362,6 +379,8 @@ def downgrade() -> None:
     op.drop_table("unpriced_calls")
     op.drop_index("ix_price_changes_trace_id", table_name="price_changes")
     op.drop_table("price_changes")
+    op.drop_table("fact_hours")
+    op.drop_table("touched_hours")
     op.drop_table("resolutions")
     op.drop_index("ix_posted_feedback_trace_id", table_name="posted_feedback")
     op.drop_table("posted_feedback")

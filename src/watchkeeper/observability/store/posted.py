@@ -12,9 +12,10 @@ from watchkeeper.foundation.clock import as_utc
 from watchkeeper.observability import tables
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.store.statements import insert, slices, time_of
+from watchkeeper.observability.store.touched import touch
 
 _META = tables.PostedFeedback.metadata.tables
-_POSTED, _RESOLUTIONS = _META["posted_feedback"], _META["resolutions"]
+_POSTED, _RESOLUTIONS, _REQUESTS = _META["posted_feedback"], _META["resolutions"], _META["requests"]
 
 
 def add_feedback(session: Session, key: str, trace_id: str, said: Feedback, *, now: datetime) -> None:
@@ -24,6 +25,7 @@ def add_feedback(session: Session, key: str, trace_id: str, said: Feedback, *, n
     at = None if said.at is None else time(said.at)
     row = (key, trace_id, said.kind, json.dumps(said.value, ensure_ascii=False), said.comment, at, time(now))
     insert(session, _POSTED, columns, [row], replacing=False)
+    touch(session, session.execute(sa.select(_REQUESTS.c.started_at).where(_REQUESTS.c.trace_id == trace_id)).scalars())
 
 
 def with_posted_feedback(session: Session, requests: Sequence[Request]) -> list[Request]:

@@ -9,6 +9,7 @@ from watchkeeper.observability import packing, rows, tables
 from watchkeeper.observability.pieces import keys_of
 from watchkeeper.observability.store.requests import delete_children
 from watchkeeper.observability.store.statements import AT_ONCE, delete, one_ingest_at_a_time, slices
+from watchkeeper.observability.store.touched import touch
 
 _META = tables.Request.metadata.tables
 _REQUESTS, _TEXTS, _TRACES, _CALLS = _META["requests"], _META["texts"], _META["traces"], _META["calls"]
@@ -21,8 +22,9 @@ def remove_before(session: Session, before: datetime, *, limit: int) -> int:
     """
     one_ingest_at_a_time(session)
     c = _REQUESTS.c
-    query = sa.select(c.trace_id, c.span_id).where(c.started_at < before).order_by(c.started_at).limit(limit)
-    keys = [(row[0], row[1]) for row in session.execute(query)]
+    query = sa.select(c.trace_id, c.span_id, c.started_at).where(c.started_at < before)
+    found = session.execute(query.order_by(c.started_at).limit(limit)).all()
+    keys = [(row[0], row[1]) for row in found]
     delete_children(session, keys, rows.CHILDREN)
     delete(session, "requests", ("trace_id", "span_id"), keys)
     traces = sorted({trace_id for trace_id, _ in keys})
@@ -32,6 +34,7 @@ def remove_before(session: Session, before: datetime, *, limit: int) -> int:
     gone = [(trace_id,) for trace_id in traces if trace_id not in left]
     delete(session, "traces", ("trace_id",), gone)
     delete(session, "posted_feedback", ("trace_id",), gone)
+    touch(session, (row[2] for row in found))
     return len(keys)
 
 

@@ -1,6 +1,6 @@
 """Requests with all inside them: written whole, read in pages."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -13,6 +13,7 @@ from watchkeeper.observability.request import Request
 from watchkeeper.observability.rows import Key
 from watchkeeper.observability.store.posted import with_posted_feedback
 from watchkeeper.observability.store.statements import delete, insert, lock, slices, time_of
+from watchkeeper.observability.store.touched import touch
 
 _META = tables.Request.metadata.tables
 _REQUESTS, _TEXTS, _CALLS = _META["requests"], _META["texts"], _META["calls"]
@@ -32,7 +33,20 @@ def save(session: Session, requests: Sequence[Request]) -> None:
     for key in sorted(latest):
         batch.add(latest[key])
     delete_children(session, sorted(latest), rows.CHILDREN)
+    replaced = _started(session, latest)
     write(session, batch)
+    touch(session, [*replaced, *(r.started_at for r in latest.values())])
+
+
+def _started(session: Session, keys: Collection[Key]) -> list[datetime]:
+    """When those of these requests started that are stored already; they stay as they are until we replace them."""
+    c = _REQUESTS.c
+    found: list[datetime] = []
+    for some in slices(sorted({trace_id for trace_id, _ in keys})):
+        query = sa.select(c.trace_id, c.span_id, c.started_at).where(c.trace_id.in_(some))
+        query = query.order_by(c.trace_id, c.span_id).with_for_update()
+        found += [row[2] for row in session.execute(query) if (row[0], row[1]) in keys]
+    return found
 
 
 def delete_children(session: Session, keys: Sequence[Key], names: Sequence[str]) -> None:

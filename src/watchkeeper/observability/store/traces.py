@@ -13,6 +13,7 @@ from watchkeeper.observability.request import Call, Request, Tokens
 from watchkeeper.observability.rows import Key
 from watchkeeper.observability.store.requests import delete_children, write
 from watchkeeper.observability.store.statements import insert, slices, time_of
+from watchkeeper.observability.store.touched import touch
 
 _META = tables.Request.metadata.tables
 _REQUESTS, _TRACES, _CALLS, _FEEDBACK = _META["requests"], _META["traces"], _META["calls"], _META["feedback"]
@@ -42,9 +43,12 @@ def save_traces(
     """
     c = _REQUESTS.c
     older: dict[str, list[str]] = {}
+    started = [r.started_at for r in requests]
     for some in slices(list(pieces)):
-        for trace_id, span_id in session.execute(sa.select(c.trace_id, c.span_id).where(c.trace_id.in_(some))):
+        query = sa.select(c.trace_id, c.span_id, c.started_at).where(c.trace_id.in_(some))
+        for trace_id, span_id, started_at in session.execute(query):
             older.setdefault(trace_id, []).append(span_id)
+            started.append(started_at)
     prices: dict[Key, str | None] = {}
     if older:
         requests, prices = _with_stored_prices(session, requests, sorted(older))
@@ -56,6 +60,7 @@ def save_traces(
     trace_ids = sorted(pieces)
     blobs = packing.pack_values([pieces[t] for t in trace_ids])
     insert(session, _TRACES, ("trace_id", "spans"), list(zip(trace_ids, blobs, strict=True)))
+    touch(session, started)
 
 
 def _remove_older(
