@@ -43,7 +43,7 @@ class Helicone:
     def __init__(self, config: SourceConfig, pace: Pace | None = None) -> None:
         if not config.key:
             raise Misconfigured(f"sources.{config.name}: Helicone needs key (sk-helicone-…)")
-        self._name, self._web = config.name, _web_address(config.base_url)
+        self._name, self._web = config.name, web_address(config.base_url)
         self._api = Api(
             name=config.name, base_url=config.base_url, headers={"authorization": f"Bearer {config.key}"},
             secrets=(config.key,), timeout_s=config.timeout_s, pace=pace,
@@ -241,6 +241,7 @@ def _mapping(value: Any) -> dict[str, Any]:
     return dict(value) if isinstance(value, Mapping) else {}
 
 
-def _web_address(base_url: str) -> str | None:
+def web_address(base_url: str) -> str | None:
+    """Where people see what an API's address serves; None for a server of one's own, which may serve it anywhere."""
     host = urlsplit(base_url).netloc
     return {"api.helicone.ai": "https://us.helicone.ai", "eu.api.helicone.ai": "https://eu.helicone.ai"}.get(host)

@@ -32,6 +32,7 @@ _KINDS = {"llm": "call", "retriever": "retrieval", "tool": "tool_call"}
 _EVALUATORS = frozenset({"model", "auto_eval"})
 _DESCRIBES = ("ls_", "lc_", "LANGSMITH_", "LANGCHAIN_", "__", "langgraph_", "revision_id")
 _SESSIONS = ("session_id", "thread_id", "conversation_id")
+_TAKEN = (*_SESSIONS, "environment")
 _MARK = "watchkeeper"
 
 
@@ -160,7 +161,7 @@ def _span(run: Mapping[str, Any], counts: Counter[str]) -> Span:
         "deployment.environment.name": metadata.get("environment"),
         "service.version": metadata.get("revision_id") or metadata.get("LANGSMITH_REVISION_ID"),
         "session.id": run.get("thread_id") or next((metadata[key] for key in _SESSIONS if metadata.get(key)), None),
-        "metadata": {k: v for k, v in metadata.items() if k not in _SESSIONS and not k.startswith(_DESCRIBES)} or None,
+        "metadata": {k: v for k, v in metadata.items() if k not in _TAKEN and not k.startswith(_DESCRIBES)} or None,
     }
     if kind == "llm":
         attributes |= _call(run, extra, metadata, start)
@@ -201,10 +202,10 @@ def _call(run: Mapping[str, Any], extra: Mapping[str, Any], metadata: Mapping[st
         "gen_ai.request.max_tokens": sent.get("ls_max_tokens"),
         **asked,
         **exchange.answered(run.get("outputs")),
-        **token_counts.inclusive(
+        **(token_counts.inclusive(
             input=run.get("prompt_tokens"), output=run.get("completion_tokens"), cache_read=prompt.get("cache_read"),
             cache_write=_written(prompt), reasoning=completion.get("reasoning"),
-        ),
+        ) if run.get("prompt_tokens") or run.get("completion_tokens") else {}),  # a failed call has 0 of both
         "gen_ai.provider.name": sent.get("ls_provider"),
         "gen_ai.request.model": sent.get("ls_model_name") or asked.get("gen_ai.request.model")
         or invoked.get("model_name"),

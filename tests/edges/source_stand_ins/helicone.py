@@ -21,12 +21,14 @@ class HeliconeStandIn(StandIn):
     Attributes:
         rows: Its requests, in any order; created times as ClickHouse writes them.
         bodies: Request id -> {"request", "response"}, as they lie in the object store.
+        error_inside: What went wrong with the query, told with a status of 200.
         arriving: Rows that are there from the second query on.
         scores: Request id -> name -> value.
     """
 
     rows: list[Any] = field(default_factory=list)
     bodies: dict[str, Any] = field(default_factory=dict)
+    error_inside: str | None = None
     arriving: list[Any] = field(default_factory=list)
     scores: dict[str, dict[str, int | bool]] = field(default_factory=dict)
 
@@ -74,6 +76,8 @@ class HeliconeStandIn(StandIn):
 
     def _query(self, _: Request, body: Any) -> Any:
         only_known(body, _QUERY)
+        if self.error_inside:
+            return {"data": None, "error": self.error_inside}
         since, until = _bounds(body["filter"])
         if body.get("sort") != {"created_at": "asc"}:
             raise Refused(400, "unknown sort")
