@@ -45,7 +45,7 @@ class LangSmith:
 
     def __init__(self, config: SourceConfig, pace: Pace | None = None) -> None:
         if not config.key or not config.project:
-            raise Misconfigured(f"sources.{config.name}: LangSmith needs key (lsv2_…) and project (its name or id)")
+            raise Misconfigured(f"sources.{config.name}: LangSmith needs api_key_env (lsv2_…) and project (name or id)")
         self._name, self._asked_for = config.name, config.project
         base = config.base_url.rstrip("/").removesuffix("/v1").removesuffix("/api")
         self._web = _web_address(base)

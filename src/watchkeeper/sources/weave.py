@@ -48,7 +48,7 @@ class Weave:
     def __init__(self, config: SourceConfig, pace: Pace | None = None) -> None:
         entity, slash, project = (config.project or "").partition("/")
         if not (config.key and entity and slash and project) or "/" in project:
-            raise Misconfigured(f'sources.{config.name}: Weave needs key and project, written "entity/project"')
+            raise Misconfigured(f'sources.{config.name}: Weave needs api_key_env and project, written "entity/project"')
         self._name, self._project = config.name, f"{entity}/{project}"
         host = urlsplit(config.base_url)
         web = "https://wandb.ai" if host.netloc == "trace.wandb.ai" else f"{host.scheme}://{host.netloc}"
