@@ -312,7 +312,10 @@ def test_more_requests_of_one_instant_than_a_page_holds_are_all_found(helicone: 
 
 def test_thumbs_and_scores_of_others_are_feedback_and_ours_are_not(helicone: HeliconeStandIn) -> None:
     helicone.rows = [
-        row("up", scores={"helicone-score-feedback": 1, "watchkeeper-tone": 50, "politeness": 80}),
+        row(
+            "up",
+            scores={"helicone-score-feedback": 1, "watchkeeper-tone": 50, "politeness": 80, "solved-hcone-bool": 0},
+        ),
         row("down", scores={"helicone-score-feedback": {"value": 0, "valueType": "boolean"}}),
         row("old", feedback_rating=False, feedback_created_at="2026-11-24 11:00:00"),
         row("none", scores=None),
@@ -321,6 +324,7 @@ def test_thumbs_and_scores_of_others_are_feedback_and_ours_are_not(helicone: Hel
     assert [(said.trace_id, said.feedback) for said in page.feedback] == [
         (trace_id_of("up"), Feedback(kind="thumb", value=1)),
         (trace_id_of("up"), Feedback(kind="politeness", value=80)),
+        (trace_id_of("up"), Feedback(kind="solved", value=False)),
         (trace_id_of("down"), Feedback(kind="thumb", value=-1)),
         (trace_id_of("old"), Feedback(kind="thumb", value=-1, at=datetime(2026, 11, 24, 11, tzinfo=UTC))),
     ]

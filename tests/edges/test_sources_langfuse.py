@@ -260,6 +260,27 @@ def test_a_model_without_a_price_has_no_cost_and_a_free_one_costs_nothing(
     assert [call.cost_nano_usd for call in request.calls] == [None, 0, 300_000_000]
 
 
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        ({"input": 10, "output": 5, "total": 15}, Tokens(input=10, output=5)),
+        ({"input": 10, "input_audio_tokens": 7, "output": 5, "total": 22}, Tokens(input=17, output=5)),
+        (
+            {"input": 10, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 3, "output": 5},
+            Tokens(input=10, output=5, cache_read=90, cache_write=3),
+        ),
+        ({"prompt_tokens": 10, "completion_tokens": 5}, Tokens(input=10, output=5)),
+        ({"characters": 400}, Tokens()),
+        ({}, Tokens()),
+    ],
+)
+def test_usage_types_do_not_overlap(
+    langfuse: LangfuseStandIn, sqlite_store: Store, usage: dict[str, int], tokens: Tokens
+) -> None:
+    langfuse.observations = [observation("call", "00.000", "01.000", None, type="GENERATION", usageDetails=usage)]
+    assert pulled(sqlite_store, source(langfuse).pages(DAY)).calls[0].tokens == tokens
+
+
 def test_a_roots_page_there_is_known(langfuse: LangfuseStandIn) -> None:
     langfuse.observations = conversation()
     page = next(source(langfuse).pages(DAY))

@@ -1,8 +1,9 @@
 """Helicone: requests of its ClickHouse query, their bodies behind the signed addresses it gives.
 
-Facts: its server's source. A logged request is one inference, or one use of a tool or a vector database. Prompt tokens
-do not include cached ones; a cost of 0 means that it has no price; scores are whole numbers, and of two writes to one
-request that come close together the later replaces the earlier, so all of a request's scores go in one.
+Facts: its server's source. A logged request is one inference, or one use of a tool or a vector database. Its columns'
+prompt tokens do not include cached ones, nor its completion tokens the reasoning ones, which have no column: so the
+answer's own report comes first. A cost of 0 means that there is no price. Scores are whole numbers, and of two writes
+to one request that come close together the later replaces the earlier, so all of a request's scores go in one.
 """
 
 from collections import Counter, defaultdict
@@ -21,7 +22,7 @@ from watchkeeper.sources.http import Api, Gone, Pace, SourceFailed
 from watchkeeper.sources.interface import Page, Remote, Said, Score, SourceConfig, Window
 
 _LIMIT, _AT_ONCE = 1000, 8
-_MARK, _THUMB = "watchkeeper-", "helicone-score-feedback"
+_MARK, _THUMB, _IS_BOOLEAN = "watchkeeper-", "helicone-score-feedback", "-hcone-bool"
 _STATUSES = {-2: "pending", -3: "cancelled", -4: "prompt_threat"}
 _NAMED = {
     "watchkeeper.route": ("route", "helicone-session-name"),
@@ -42,7 +43,7 @@ class Helicone:
 
     def __init__(self, config: SourceConfig, pace: Pace | None = None) -> None:
         if not config.key:
-            raise Misconfigured(f"sources.{config.name}: Helicone needs key (sk-helicone-…)")
+            raise Misconfigured(f"sources.{config.name}: Helicone needs api_key_env (sk-helicone-…)")
         self._name, self._web = config.name, web_address(config.base_url)
         self._api = Api(
             name=config.name, base_url=config.base_url, headers={"authorization": f"Bearer {config.key}"},
@@ -216,7 +217,11 @@ def _feedback(row: Mapping[str, Any]) -> list[Feedback]:
     """Ours are known by their names; a thumb has a name of its own."""
     given = {name: _mapping(value).get("value", value) for name, value in _mapping(row.get("scores")).items()}
     thumb = given.pop(_THUMB, row.get("feedback_rating"))
-    found = [reading.said_of(name, value) for name, value in given.items() if not name.startswith(_MARK)]
+    found = [
+        reading.said_of(name.removesuffix(_IS_BOOLEAN), bool(value) if name.endswith(_IS_BOOLEAN) else value)
+        for name, value in given.items()
+        if not name.startswith(_MARK)
+    ]
     if thumb is not None:
         found.insert(0, reading.said_of("thumb", 1 if int(thumb) else -1, at=row.get("feedback_created_at")))
     return found

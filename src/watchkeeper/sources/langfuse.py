@@ -33,7 +33,7 @@ class Langfuse:
 
     def __init__(self, config: SourceConfig, pace: Pace | None = None) -> None:
         if not config.public_key or not config.key:
-            raise Misconfigured(f"sources.{config.name}: Langfuse needs public_key (pk-lf-…) and key (sk-lf-…)")
+            raise Misconfigured(f"sources.{config.name}: Langfuse needs public_key_env (pk-…) and api_key_env (sk-…)")
         self._name, self._base = config.name, config.base_url.rstrip("/")
         self._api = Api(
             name=config.name, base_url=config.base_url, headers={"accept": "application/json"},
@@ -224,16 +224,19 @@ def _metadata(item: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _tokens(usage: Any) -> dict[str, int]:
-    """By the names Langfuse writes, and those of the providers it takes over."""
-    if not isinstance(usage, Mapping):
-        return {}
+    """Whatever has "input" in its name is input, as Langfuse adds it up; audio and other kinds too."""
+    counts = {key: n for key, n in usage.items() if isinstance(n, int)} if isinstance(usage, Mapping) else {}
 
-    def named(*names: str) -> Any:
-        return next((usage[name] for name in names if usage.get(name) is not None), None)
+    def all_with(word: str, other: str) -> int | None:
+        found = [n for key, n in counts.items() if word in key]
+        return sum(found) if found else counts.get(other)
 
-    return token_counts.disjoint(
-        input=named("input", "prompt_tokens", "input_tokens"),
-        output=named("output", "completion_tokens", "output_tokens"),
+    def named(*names: str) -> int | None:
+        return next((counts[name] for name in names if name in counts), None)
+
+    return token_counts.inclusive(
+        input=all_with("input", "prompt_tokens"),
+        output=all_with("output", "completion_tokens"),
         cache_read=named("input_cached_tokens", "cache_read_input_tokens", "input_cache_read"),
         cache_write=named("input_cache_creation", "cache_creation_input_tokens", "input_cache_write_tokens"),
         reasoning=named("output_reasoning_tokens", "output_reasoning"),
