@@ -163,7 +163,9 @@ def test_a_body_that_is_gone_costs_the_texts_and_not_the_request(
     assert request.calls[0].tokens == Tokens(input=400, output=210, cache_read=512)
 
 
-@pytest.mark.parametrize("url", ["file:///etc/passwd", "nowhere", 7])
+@pytest.mark.parametrize(
+    "url", ["file:///etc/passwd", "nowhere", 7, "http://[bad", "https://exa mple:port/", "http://"]
+)
 def test_an_address_that_is_none_is_not_asked(helicone: HeliconeStandIn, url: Any) -> None:
     helicone.rows = [row(signed_body_url=url)]
     page = next(source(helicone).pages(DAY))

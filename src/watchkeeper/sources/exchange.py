@@ -101,7 +101,7 @@ def _sent(given: Any) -> list[Any]:
         for key in ("messages", "input", "contents", "prompts", "prompt"):
             if (inside := given.get(key)) is not None and inside != []:
                 return _sent(inside)
-        rest = {key: value for key, value in given.items() if key not in _PARAMS and key != "model"}
+        rest = {key: value for key, value in given.items() if value and key not in _PARAMS and key != "model"}
         if "role" in given or "content" in given or "kwargs" in given:
             return [given]
         return [{"role": "user", "content": words(rest)}] if rest else []

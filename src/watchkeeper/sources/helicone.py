@@ -18,7 +18,7 @@ from watchkeeper.observability.otlp import Span
 from watchkeeper.observability.readers import structure
 from watchkeeper.observability.request import Feedback
 from watchkeeper.sources import exchange, reading, token_counts
-from watchkeeper.sources.http import Api, Gone, Pace, SourceFailed
+from watchkeeper.sources.http import Api, Pace, SourceFailed
 from watchkeeper.sources.interface import Page, Remote, Said, Score, SourceConfig, Window
 
 _LIMIT, _AT_ONCE = 1000, 8
@@ -126,11 +126,13 @@ class Helicone:
         return {remote: body for remote, body in found.items() if body is not None}
 
     def _body(self, url: Any) -> Mapping[str, Any] | None:
-        if not isinstance(url, str) or urlsplit(url).scheme not in ("https", "http"):
+        if not _is_address(url):
             return None
         try:
             body = self._api.fetch(url)
-        except (Gone, Misconfigured):  # a store that has deleted it, or whose signature is too old: 404, 403
+        except SourceFailed:  # a store that is down: the texts are there when it is up again
+            raise
+        except Exception:  # deleted, refused because the signature is too old, or no address at all
             return None
         return body if isinstance(body, Mapping) else None
 
@@ -232,6 +234,14 @@ def _texts(row: Mapping[str, Any], body: Mapping[str, Any], of: str) -> Any:
     inside = structure(row.get(f"{of}_body"))
     placeholder = isinstance(inside, Mapping) and "helicone_message" in inside
     return structure(body.get(of)) if body else None if placeholder else inside or None
+
+
+def _is_address(url: Any) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("https", "http") and bool(parts.hostname)
+    except (ValueError, TypeError, AttributeError):
+        return False
 
 
 def _created(row: Any) -> Any:

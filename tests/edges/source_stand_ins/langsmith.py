@@ -94,9 +94,9 @@ class LangSmithStandIn(StandIn):
             raise Refused(422, "project_ids is required: the UUIDs of the projects")
         only_known(body.get("selects", []), _SELECTS)
         names = {each.lower() for each in body.get("selects", ["ID"])}
-        found = [
-            r for r in self.runs if between(r, "start_time", body.get("min_start_time"), body.get("max_start_time"))
-        ]
+        since, until = body["min_start_time"], body["max_start_time"]
+        # Whether its upper bound belongs to it is not documented: here it does.
+        found = [r for r in self.runs if between(r, "start_time", since, until) or r.get("start_time") == until]
         page, cursor = self.page(found, body.get("cursor"), number(body, "page_size", 100, 1000))
         shown = [{k: v for k, v in run.items() if k in names} if isinstance(run, dict) else run for run in page]
         return {"items": shown, "next_cursor": cursor}
