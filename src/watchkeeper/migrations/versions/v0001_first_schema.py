@@ -104,17 +104,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("provider", "model", name="pk_model_sightings"),
     )
     op.create_table(
-        "remote_requests",
-        sa.Column("trace_id", Text(), nullable=False),
-        sa.Column("span_id", Text(), nullable=False),
-        sa.Column("source", Text(), nullable=False),
-        sa.Column("remote_trace_id", Text(), nullable=False),
-        sa.Column("remote_id", Text(), nullable=False),
-        sa.Column("url", Text()),
-        sa.PrimaryKeyConstraint("trace_id", "span_id", "source", name="pk_remote_requests"),
-        sqlite_with_rowid=False,
-    )
-    op.create_table(
         "requests",
         sa.Column("trace_id", Text(), nullable=False),
         sa.Column("span_id", Text(), nullable=False),
@@ -219,18 +208,6 @@ def upgrade() -> None:
         sa.Column("override_why", Text()),
         sa.Column("decided_at", Time(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_verdicts"),
-    )
-    op.create_table(
-        "watermarks",
-        sa.Column("source", Text(), nullable=False),
-        sa.Column("pulled_until", Time()),
-        sa.Column("pulled_at", Time()),
-        sa.Column("failed_at", Time()),
-        sa.Column("failing_since", Time()),
-        sa.Column("error", Text()),
-        sa.Column("owner", Text()),
-        sa.Column("seen_at", Time()),
-        sa.PrimaryKeyConstraint("source", name="pk_watermarks"),
     )
     op.create_table(
         "attempts",
@@ -374,8 +351,6 @@ def upgrade() -> None:
 
 
 def downgrade() -> None:
-    op.drop_table("remote_requests")
-    op.drop_table("watermarks")
     op.drop_table("unpriced_calls")
     op.drop_index("ix_price_changes_trace_id", table_name="price_changes")
     op.drop_table("price_changes")
