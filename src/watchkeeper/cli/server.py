@@ -21,12 +21,16 @@ def serve(
 ) -> None:
     """The pages and the API alone, without schedules. Stops on SIGTERM or Ctrl-C."""
     from watchkeeper.app import open_app
+    from watchkeeper.web import otlp
     from watchkeeper.web.listen import listen
     from watchkeeper.web.server import make_server
 
     with open_app(config) as app:
-        web = app.settings.web
-        listen(make_server(app), host=web.host, port=web.port if port is None else port)
+        web, server = app.settings.web, make_server(app)
+        try:
+            listen(server, host=web.host, port=web.port if port is None else port)
+        finally:
+            otlp.close(server)
 
 
 def up(config: ConfigOption = None) -> None:

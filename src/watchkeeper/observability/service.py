@@ -1,13 +1,13 @@
 """Load and save requests: what the command line, the pages and the flows call."""
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from itertools import islice
 from typing import Any
 
 from watchkeeper.database.engine import Store
-from watchkeeper.foundation.clock import format_time
+from watchkeeper.foundation.clock import as_utc, format_time
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.foundation.ids import content_hash
 from watchkeeper.observability.assembly import requests_of
@@ -19,12 +19,14 @@ from watchkeeper.observability.private_spans import private_feedback, private_pi
 from watchkeeper.observability.redact import Policy, private
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.steps import Step, steps_of
-from watchkeeper.observability.store import posted, pruning, requests, statements, traces
+from watchkeeper.observability.store import dropped, posted, pruning, requests, statements, traces
 from watchkeeper.observability.store import totals as sums
 from watchkeeper.observability.totals import Totals
 
 _WRITTEN_TOGETHER = 500
 _READ_TOGETHER = 200
+_CLOCKS_DIFFER = timedelta(minutes=5)
+"""How far a sender's clock may be ahead before it is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,9 +58,18 @@ def import_requests(opened: Store, given: Iterable[Request], *, policy: Policy |
     return taken
 
 
-def pieces_of(decoded: Decoded, *, policy: Policy | None = None) -> list[Piece]:
-    """Spans in our words, as they may be stored; one that breaks us is rejected and counted, never the others."""
+def pieces_of(decoded: Decoded, *, policy: Policy | None = None, now: datetime | None = None) -> list[Piece]:
+    """Spans in our words, as they may be stored; one that breaks us is rejected and counted, never the others.
+
+    Args:
+        policy: What is taken out; None takes nothing out.
+        now: Spans that start more than five minutes later are counted as "clock in the future", and taken.
+    """
     pieces = []
+    if now is not None:
+        latest_ns = int((now + _CLOCKS_DIFFER).timestamp()) * 10**9
+        if ahead := sum(span.start_ns > latest_ns for span in decoded.spans):
+            decoded.counts["clock in the future"] += ahead
     for span in decoded.spans:
         try:
             pieces.append(piece_of(span, decoded.counts))
@@ -67,10 +78,16 @@ def pieces_of(decoded: Decoded, *, policy: Policy | None = None) -> list[Piece]:
     return pieces if policy is None else private_pieces(pieces, policy)
 
 
-def take_pieces(opened: Store, pieces: Iterable[Piece]) -> int:
+def take_pieces(
+    opened: Store, pieces: Iterable[Piece], counts: Mapping[str, int] | None = None, *, now: datetime | None = None
+) -> int:
     """Store spans and bring their requests up to date, all in one transaction; a repetition changes nothing.
 
     Of one span in two forms the one that ends later counts, then the larger: in whatever order they come.
+
+    Args:
+        counts: What was dropped, mended or refused, by name, to be added to those of the day of `now`.
+        now: Goes with `counts`.
 
     Returns:
         How many traces were touched. All of it is committed.
@@ -81,9 +98,13 @@ def take_pieces(opened: Store, pieces: Iterable[Piece]) -> int:
     touched: dict[str, list[Piece]] = {}
     for piece in pieces:
         touched.setdefault(piece.trace_id, []).append(piece)
-    if not touched:
+    if not touched and not counts:
         return 0
     with opened.write() as session:
+        if counts and now is not None:
+            dropped.add_counts(session, _day(now), counts)
+        if not touched:
+            return 0
         statements.one_ingest_at_a_time(session)
         known = traces.stored_spans(session, sorted(touched))
         texts = requests.texts_of(session, {key for rows in known.values() for row in rows for key in keys_of(row)})
@@ -101,6 +122,19 @@ def take_pieces(opened: Store, pieces: Iterable[Piece]) -> int:
             made += requests_of(piece or unpacked(trace_id, row, texts) for row, piece in merged)
         traces.save_traces(session, packed, made, kept)
     return len(touched)
+
+
+def intake_counts(opened: Store, since: datetime) -> dict[str, int]:
+    """What was dropped, mended or refused on the way in since the day (UTC) of a time: name -> how often.
+
+    The names stand in docs/records.md; what never happened is not in it.
+    """
+    with opened.read() as session:
+        return dropped.counts_since(session, _day(since))
+
+
+def _day(at: datetime) -> str:
+    return as_utc(at).date().isoformat()
 
 
 def request(opened: Store, trace_id: str) -> Request:

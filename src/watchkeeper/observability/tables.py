@@ -53,6 +53,17 @@ class Trace(SQLModel, table=True):
     spans: bytes = Field(sa_type=sa.LargeBinary)  # packing.pack_values
 
 
+class IntakeCount(SQLModel, table=True):
+    """How often something was dropped, mended or refused on a day; `name` as in docs/records.md."""
+
+    __tablename__ = "intake_counts"
+    __table_args__ = _CLUSTERED
+
+    day: str = Field(primary_key=True)  # of UTC, 2026-11-24
+    name: str = Field(primary_key=True)
+    count: int = Field(sa_type=sa.BigInteger)
+
+
 class Request(SQLModel, table=True):
     """One call of the application by a user, with the totals over its calls.
 

@@ -7,7 +7,6 @@ everything that is our trouble is 503 with a Retry-After they accept.
 import asyncio
 import gc
 import threading
-from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -18,7 +17,7 @@ from starlette.requests import ClientDisconnect
 from watchkeeper.app import App
 from watchkeeper.foundation.errors import Transient
 from watchkeeper.observability import otlp, service
-from watchkeeper.observability.intake import Intake
+from watchkeeper.observability.intake import Intake, Overloaded
 from watchkeeper.observability.otlp import Decoded, Encoding, Unreadable
 
 router = APIRouter()
@@ -42,24 +41,23 @@ async def post_logs(request: Request) -> Response:
     return await _take(request, otlp.logs, "logs")
 
 
-def counts_of(app: Any) -> Counter[str]:
-    """What was dropped or mended since the process started, by name."""
-    with _starting:
-        if not hasattr(app.state, "otlp_counts"):
-            app.state.otlp_counts = Counter()
-        counts: Counter[str] = app.state.otlp_counts
-        return counts
+def close(app: Any) -> None:
+    """Store what waits; nothing is taken any more."""
+    if hasattr(app.state, "intake"):
+        app.state.intake.close()
 
 
 async def _take(request: Request, decode: Callable[[bytes, Encoding], Decoded], what: otlp.Signal) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = _ENCODINGS.get(kind)
+    intake = _intake(request.app)
     if encoding is None:
+        intake.refuse("refused: media type")
         return _status(415, "send application/x-protobuf or application/json", "json")
     packing = request.headers.get("content-encoding", "identity").strip().lower()
     if packing not in ("identity", "gzip", ""):
+        intake.refuse("refused: content encoding")
         return _status(415, "send gzip or no content encoding", encoding)
-    intake = _intake(request.app)
     reserved = 0
     try:
         body = bytearray()
@@ -79,14 +77,19 @@ async def _take(request: Request, decode: Callable[[bytes, Encoding], Decoded], 
         body.clear()
         await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(stored)), _PATIENCE_S)
     except Unreadable as problem:
+        intake.refuse("refused: too large" if problem.too_large else "refused: unreadable")
         return _status(413 if problem.too_large else 400, problem.problem, encoding)
     except TimeoutError:
+        intake.refuse("refused: store busy")
         return _status(503, "the store is busy", encoding, retry_after=2)
     except Transient as problem:
+        intake.refuse("refused: queue full" if isinstance(problem, Overloaded) else "refused: store busy")
         return _status(503, str(problem), encoding, retry_after=min(5, max(1, round(problem.retry_after_s or 1))))
     except ClientDisconnect:
+        intake.refuse("refused: cut short")
         return _status(400, "the body ended too early", encoding)
     except Exception as error:  # a fault of ours: the sender keeps its spans
+        intake.refuse("refused: fault")
         return _status(503, f"could not be stored: {type(error).__name__}", encoding, retry_after=5)
     finally:
         intake.leave(reserved)
@@ -101,10 +104,9 @@ def _queue(
     encoding: Encoding,
 ) -> tuple[Decoded, Any]:
     decoded = decode(body, encoding)
-    pieces = service.pieces_of(decoded, policy=app.state.privacy)
-    if decoded.counts:
-        counts_of(app).update(decoded.counts)
-    return decoded, intake.put(pieces)
+    opened: App = app.state.watchkeeper
+    pieces = service.pieces_of(decoded, policy=app.state.privacy, now=opened.clock.now())
+    return decoded, intake.put(pieces, decoded.counts)
 
 
 def _intake(app: Any) -> Intake:
@@ -114,7 +116,9 @@ def _intake(app: Any) -> Intake:
             # Spans become many small values without cycles: collecting them as often as usual costs a quarter.
             gc.freeze()
             gc.set_threshold(100_000, 20, 20)
-            app.state.intake = Intake(lambda pieces: service.take_pieces(opened.store, pieces))
+            app.state.intake = Intake(
+                lambda pieces, counts: service.take_pieces(opened.store, pieces, counts, now=opened.clock.now())
+            )
         intake: Intake = app.state.intake
         return intake
 

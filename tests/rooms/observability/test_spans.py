@@ -1,6 +1,7 @@
 """Spans in the store: any order, repetition and split of what was sent gives the same requests."""
 
 from collections import Counter
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +54,26 @@ def pieces() -> list[Piece]:
 
 
 ALL = pieces()
+
+
+NOW = datetime(2026, 11, 24, 23, 59, tzinfo=UTC)
+
+
+def test_what_was_dropped_is_counted_by_day_with_the_spans_or_without(store: Store) -> None:
+    service.take_pieces(store, [piece(1, 1)], {"attribute": 2, "event": 1}, now=NOW)
+    service.take_pieces(store, [], {"attribute": 3}, now=NOW + timedelta(minutes=1))
+    assert service.intake_counts(store, NOW) == {"attribute": 5, "event": 1}
+    assert service.intake_counts(store, NOW + timedelta(minutes=1)) == {"attribute": 3}
+    assert service.intake_counts(store, NOW + timedelta(days=2)) == {}
+
+
+@pytest.mark.parametrize(("ahead_s", "counted"), [(300, 0), (301, 1)])
+def test_a_clock_more_than_five_minutes_ahead_is_counted_and_its_span_taken(ahead_s: int, counted: int) -> None:
+    start = (int(NOW.timestamp()) + ahead_s) * 10**9
+    span = Span("1" * 32, "1" * 16, None, "s", start, start, False, "", {}, "", {}, ())
+    decoded = otlp.Decoded(spans=[span])
+    assert len(service.pieces_of(decoded, now=NOW)) == 1
+    assert decoded.counts["clock in the future"] == counted
 
 
 def exported(store: Store) -> list[dict[str, Any]]:

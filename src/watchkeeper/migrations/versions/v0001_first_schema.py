@@ -94,6 +94,14 @@ def upgrade() -> None:
         postgresql_where=sa.text("resolved_at IS NULL"),
     )
     op.create_table(
+        "intake_counts",
+        sa.Column("day", Text(), nullable=False),
+        sa.Column("name", Text(), nullable=False),
+        sa.Column("count", sa.BigInteger(), nullable=False),
+        sa.PrimaryKeyConstraint("day", "name", name="pk_intake_counts"),
+        sqlite_with_rowid=False,
+    )
+    op.create_table(
         "model_sightings",
         sa.Column("provider", Text(), nullable=False),
         sa.Column("model", Text(), nullable=False),
@@ -377,6 +385,7 @@ def downgrade() -> None:
     op.drop_index("ix_requests_job_id", table_name="requests")
     op.drop_table("requests")
     op.drop_table("model_sightings")
+    op.drop_table("intake_counts")
     op.drop_index(
         "uq_incidents_one_open",
         table_name="incidents",
