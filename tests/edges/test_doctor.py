@@ -1,4 +1,4 @@
-"""What `doctor` says of the records: how many, and how fresh."""
+"""What `doctor` says of the records: how many, how fresh, and what the receiver did to them."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -16,15 +16,15 @@ from watchkeeper.settings import load_settings
 NOW = datetime(2026, 11, 24, 10, tzinfo=UTC)
 
 
-def records_line(root: Path, store: Store) -> Line:
+def line_of(what: str, root: Path, store: Store) -> Line:
     config = root / "watchkeeper.toml"
     config.write_text("")
     app = App(settings=load_settings(config), store=store, clock=FrozenClock(NOW), root=root)
-    return next(line for line in examine(app) if line.what == "records")
+    return next(line for line in examine(app) if line.what == what)
 
 
 def test_without_records_it_says_how_to_bring_some_in(tmp_path: Path, sqlite_store: Store) -> None:
-    line = records_line(tmp_path, sqlite_store)
+    line = line_of("records", tmp_path, sqlite_store)
     assert (line.state, line.detail) == ("note", "none yet; watchkeeper records import FILE")
 
 
@@ -44,5 +44,15 @@ def test_the_newest_record_is_as_old_as_it_is(
 ) -> None:
     raw = {"trace_id": "1" * 32, "started_at": (NOW - age).isoformat(), "route": "answers"}
     service.import_requests(sqlite_store, [request_of(raw)])
-    line = records_line(tmp_path, sqlite_store)
+    line = line_of("records", tmp_path, sqlite_store)
     assert (line.state, line.detail) == (state, f"1 requests, the newest of {(NOW - age):%Y-%m-%dT%H:%M}Z, {said}")
+
+
+def test_what_the_receiver_dropped_or_mended_since_yesterday_is_told(tmp_path: Path, sqlite_store: Store) -> None:
+    line = line_of("intake", tmp_path, sqlite_store)
+    assert (line.state, line.detail) == ("ok", "nothing dropped, mended or refused since 2026-11-23")
+    for days, count in ((0, 1), (1, 2), (2, 4)):
+        service.take_pieces(sqlite_store, [], {"parent": count, "attribute": count}, now=NOW - timedelta(days=days))
+    line = line_of("intake", tmp_path, sqlite_store)
+    said = "since 2026-11-23: 3 x attribute, 3 x parent; docs/records.md says what each means"
+    assert (line.state, line.detail) == ("note", said)

@@ -132,6 +132,13 @@ def test_open_incidents_and_the_outbox_are_there(client: TestClient, store: Stor
     assert values(scraped(client), "open_incidents") == {("model-gone", "critical"): 1}
 
 
+def test_what_the_receiver_dropped_or_mended_is_a_counter_over_all_days(client: TestClient, store: Store) -> None:
+    assert values(scraped(client), "intake_total") == {}
+    for days, counts in ((400, {"attribute": 2}), (0, {"attribute": 1, "refused: queue full": 5})):
+        service.take_pieces(store, [], counts, now=NOW - timedelta(days=days))
+    assert values(scraped(client), "intake_total") == {("attribute",): 3, ("refused: queue full",): 5}
+
+
 def test_hostile_names_stay_label_values(client: TestClient, store: Store) -> None:
     hostile = 'a"} 1\nwatchkeeper_build_info{version="9"} 1\n# TYPE x counter\\" naïve 😀'
     stored(store, {"route": hostile, "calls": [{"model_served": hostile}]})

@@ -38,6 +38,7 @@ def examine(app: App) -> list[Line]:
             what="store", state="ok", detail=f"{app.store.dialect}, schema {current_revision(app.settings.store.url)}"
         ),
         _records(app),
+        _intake(app),
         _prices(app),
         *_sources(app),
         *_providers(app),
@@ -62,6 +63,17 @@ def _records(app: App) -> Line:
     detail = f"{held.total} requests, the newest of {format_time(held.newest)[:16]}Z, {_age(age)}"
     # A day without a request may be a quiet one; nobody but a person can say.
     return Line(what="records", state="note" if age > timedelta(days=1) else "ok", detail=detail)
+
+
+def _intake(app: App) -> Line:
+    """What the receiver did to what was sent; it counts by day, so yesterday is in it from its beginning."""
+    since = app.clock.now() - timedelta(days=1)
+    counts = observability.intake_counts(app.store, since)
+    day = format_time(since)[:10]
+    if not counts:
+        return Line(what="intake", state="ok", detail=f"nothing dropped, mended or refused since {day}")
+    said = ", ".join(f"{count} x {name}" for name, count in sorted(counts.items()))
+    return Line(what="intake", state="note", detail=f"since {day}: {said}; docs/records.md says what each means")
 
 
 def _age(age: timedelta) -> str:

@@ -1,6 +1,6 @@
 """GET /metrics for Prometheus, read from the store at each scrape.
 
-Everything about requests is a gauge over the last hour, and named so. Counters would have to grow for ever, but
+Everything about requests is a gauge over the last hour, and named so. Counters of them would have to grow for ever, but
 records are pruned, come late, and change their route when their root arrives; a restart would lose what a process
 had counted. Names from outside become labels only while they are few: the most frequent keep theirs, the others
 are `other`.
@@ -8,12 +8,12 @@ are `other`.
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 
 from fastapi import APIRouter, Request, Response
 from prometheus_client import CollectorRegistry, ProcessCollector
 from prometheus_client.exposition import choose_encoder
-from prometheus_client.metrics_core import GaugeHistogramMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.metrics_core import CounterMetricFamily, GaugeHistogramMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
 
 import watchkeeper
@@ -29,6 +29,7 @@ MOST_NAMES = 50
 """Label values of one kind (routes, models, errors), `other` not counted."""
 
 _UNKNOWN = "unknown"
+_EVER = datetime(1970, 1, 1, tzinfo=UTC)
 _NANO = 10**9
 
 
@@ -74,6 +75,15 @@ class StoreCollector(Collector):
             {(kind, severity): count for (kind, severity), count in incidents.open_counts(self._app.store).items()},
             ("kind", "severity"),
         )
+        # Kept by day and never deleted: the one thing here that only grows.
+        mended = CounterMetricFamily(
+            "watchkeeper_intake",
+            "What the receiver dropped, mended or refused, by name (docs/records.md).",
+            labels=("what",),
+        )
+        for what, count in sorted(observability.intake_counts(self._app.store, _EVER).items()):
+            mended.add_metric((what,), count)
+        yield mended
         outbox = incidents.outbox_state(self._app.store)
         yield _gauge(
             "outbox_messages",
