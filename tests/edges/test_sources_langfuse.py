@@ -281,6 +281,12 @@ def test_usage_types_do_not_overlap(
     assert pulled(sqlite_store, source(langfuse).pages(DAY)).calls[0].tokens == tokens
 
 
+def test_the_first_token_is_also_known_by_when_it_came(langfuse: LangfuseStandIn, sqlite_store: Store) -> None:
+    first = {"completionStartTime": "2026-11-24T10:00:00.310Z"}
+    langfuse.observations = [observation("call", "00.000", "01.000", None, type="GENERATION", output="Hi", **first)]
+    assert pulled(sqlite_store, source(langfuse).pages(DAY)).ttft_ms == 310.0
+
+
 def test_a_roots_page_there_is_known(langfuse: LangfuseStandIn) -> None:
     langfuse.observations = conversation()
     page = next(source(langfuse).pages(DAY))

@@ -95,7 +95,7 @@ def conversation() -> list[dict[str, Any]]:
             outputs={"output": {"state": "shipped"}},
         ),
         run(
-            4, "LLM", "01.500", "03.400", run_id(9), ROOT, name="ChatOpenAI",
+            4, "LLM", "01.500", "03.400", ROOT, run_id(9), name="ChatOpenAI",
             extra={"invocation_params": {"model": "gpt-5", "temperature": 0.2, "max_tokens": 800, "_type": "openai"}},
             metadata={**chat, "lc_hub_repo": "answer", "lc_hub_commit_hash": "c0ffee", "langgraph_step": 3},
             inputs={"messages": [[
@@ -340,6 +340,14 @@ def test_a_score_lands_on_the_run_with_its_reasons(langsmith: LangSmithStandIn) 
         "id": score.id, "run_id": ROOT, "trace_id": ROOT, "key": "tone", "score": 0.5, "value": "fine",
         "comment": "It was.", "feedback_source": {"type": "model", "metadata": {"watchkeeper": "llm"}},
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("missing", [set(), {"/api/v2/"}])
+def test_a_run_hangs_below_its_nearest_ancestor(langsmith: LangSmithStandIn, missing: set[str]) -> None:
+    langsmith.missing, langsmith.runs = missing, conversation()
+    spans = next(source(langsmith).pages(DAY)).spans
+    above = [None, *[span_id_of(ROOT)] * 3, span_id_of(run_id(9))]
+    assert [span.parent_span_id for span in spans] == above
 
 
 def test_a_run_that_goes_on_waits_for_its_end(langsmith: LangSmithStandIn) -> None:

@@ -17,7 +17,7 @@ from watchkeeper.foundation.errors import Misconfigured
 from watchkeeper.observability.otlp import Span
 from watchkeeper.observability.request import Feedback
 from watchkeeper.sources import exchange, reading, token_counts
-from watchkeeper.sources.http import Api, Pace
+from watchkeeper.sources.http import Api, Pace, SourceFailed
 from watchkeeper.sources.interface import Page, Remote, Said, Score, SourceConfig, Window
 
 _LIMIT = 500
@@ -64,6 +64,8 @@ class Weave:
         offset = 0
         while True:
             calls = list(self._api.lines("/calls/stream_query", self._query(window, offset)))
+            if calls and not any(isinstance(call, Mapping) for call in calls):
+                raise SourceFailed(f"{self._name}: the answer is not JSON lines; is base_url the API's own address?")
             yield self._page(window, calls)
             if len(calls) < _LIMIT:
                 return
