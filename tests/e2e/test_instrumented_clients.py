@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -227,16 +227,7 @@ def test_an_answer_that_asks_for_a_tool_is_a_tool_call(
     assert call["usage"] == usage(100, 50, cache_read=40, cache_write=7, reasoning=20)
 
 
-def known(ways: Iterable[str], *, wrong: Iterable[str], because: str) -> list[Any]:
-    """The ways, those that are known to be wrong expected to fail until they are mended."""
-    failing = pytest.mark.xfail(strict=True, reason=because)
-    return [pytest.param(way, marks=failing) if way in wrong else way for way in ways]
-
-
-@pytest.mark.parametrize(
-    "way",
-    known(INSTRUMENTED, wrong=INSTRUMENTED[1:], because="gen_ai.request.choice.count is kept as choice.count, not n"),
-)
+@pytest.mark.parametrize("way", INSTRUMENTED)
 def test_of_several_answers_the_first_is_kept_and_how_many_were_wanted(
     records: dict[str, dict[str, Record]], way: str
 ) -> None:
@@ -244,23 +235,13 @@ def test_of_several_answers_the_first_is_kept_and_how_many_were_wanted(
     assert (call["response"], call["params"]) == ("one", {"n": 2})
 
 
-@pytest.mark.parametrize(
-    "way",
-    known(INSTRUMENTED, wrong=["openinference"], because="its refusal stands in output.value alone, which is not read"),
-)
+@pytest.mark.parametrize("way", INSTRUMENTED)
 def test_the_words_of_a_refusal_are_the_response(records: dict[str, dict[str, Record]], way: str) -> None:
     assert only_call(records[way]["refusal"])["response"] == "I will not."
 
 
-RESPONSES = known(
-    INSTRUMENTED,
-    wrong=["openinference"],
-    because="an answer of the Responses API is a message an output item; only the first, the reasoning, is read",
-)
-
-
 @pytest.mark.parametrize("did", ["response", "streamed_response"])
-@pytest.mark.parametrize("way", RESPONSES)
+@pytest.mark.parametrize("way", INSTRUMENTED)
 def test_an_answer_of_the_responses_api_is_recorded_in_full(
     records: dict[str, dict[str, Record]], way: str, did: str
 ) -> None:
@@ -276,7 +257,7 @@ def test_an_answer_of_the_responses_api_is_recorded_in_full(
     assert (call["ttft_ms"] is not None) == (did == "streamed_response")
 
 
-@pytest.mark.parametrize("way", RESPONSES)
+@pytest.mark.parametrize("way", INSTRUMENTED)
 def test_an_answer_of_the_responses_api_that_only_asks_for_a_tool_or_is_cut_off_says_so(
     records: dict[str, dict[str, Record]], way: str
 ) -> None:
@@ -287,9 +268,7 @@ def test_an_answer_of_the_responses_api_that_only_asks_for_a_tool_or_is_cut_off_
     assert (cut_off["response"], cut_off["finish_reason"]) == ("It left on Monday.", "length")
 
 
-@pytest.mark.parametrize(
-    "way", known(INSTRUMENTED, wrong=INSTRUMENTED, because="only the first item of an answer with several is read")
-)
+@pytest.mark.parametrize("way", INSTRUMENTED)
 def test_an_answer_of_the_responses_api_may_hold_words_and_a_tool_call(
     records: dict[str, dict[str, Record]], way: str
 ) -> None:

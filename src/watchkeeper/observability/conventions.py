@@ -158,6 +158,7 @@ PARAMS: tuple[str, ...] = ("gen_ai.request.", "ai.settings.")
 
 PARAM_NAMES: Mapping[str, str] = {
     "gen_ai.output.type": "output_type",
+    "gen_ai.request.choice.count": "n",
     "openai.request.service_tier": "service_tier",
     "llm.top_k": "top_k",
     "llm.frequency_penalty": "frequency_penalty",
@@ -259,13 +260,13 @@ def fields_of(
                 continue
             if read is not None:
                 found[field], ranks[field] = read, rank
+        elif name in PARAM_NAMES:
+            params[PARAM_NAMES[name]] = value
         elif name.startswith(PARAMS):
             if value is not None:
                 params[name.split(".", 2)[2]] = (
                     structure(value) if isinstance(value, str) and value[:1] in "[{" else value
                 )
-        elif name in PARAM_NAMES:
-            params[PARAM_NAMES[name]] = value
         elif name.startswith(INDEXED):
             leaves[name] = value
         elif name not in NEVER and not name.startswith(DROPPED) and value is not None:

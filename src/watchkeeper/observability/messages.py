@@ -63,6 +63,13 @@ def answer_of(messages: Sequence[Mapping[str, Any]]) -> tuple[str | None, list[d
     return plain(messages[0].get("content")), list(tools.values())
 
 
+def joined(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
+    """OpenAI's Responses: an answer's items (reasoning, words, each use of a tool) come as messages of their own."""
+    words = [said for each in items if (said := plain(each.get("content")))]
+    tools = [tool for each in items for tool in each.get("tool_calls") or ()]
+    return [{"role": "assistant", "content": "".join(words) or None, "tool_calls": tools}]
+
+
 def plain(content: Any) -> str | None:
     """The words of a content: a text, or the text parts of a list; None when there are none."""
     if isinstance(content, str):

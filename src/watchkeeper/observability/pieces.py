@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import orjson
 
-from watchkeeper.observability import conventions, messages, readers
+from watchkeeper.observability import conventions, messages, openai_answers, readers
 from watchkeeper.observability.otlp import Span
 
 _TEXTS = ("input", "response", "answer")
@@ -117,7 +117,14 @@ def _call(
         if isinstance(requested, str):
             found.setdefault("model_requested", requested)
         found["params"] = params
-    if "answer" not in found and isinstance(said := _inside(found), Mapping):
+    said = _inside(found) if "answer" not in found else None
+    in_items = openai_answers.is_response(said) or span.attributes.get("openai.api.type") == "responses"
+    if (
+        in_items
+        and (reason := openai_answers.ended(said, span.attributes.get("gen_ai.response.finish_reasons"))) is not None
+    ):
+        found["finish_reason"] = reason
+    if isinstance(said, Mapping):
         for field, name in (("response_id", "id"), ("system_fingerprint", "system_fingerprint")):
             if field not in found and isinstance(said.get(name), str):
                 found[field] = said[name]
@@ -135,7 +142,7 @@ def _call(
     for name in _CALL:
         if name in found:
             facts[name] = found[name]
-    sent, answer, tools = _exchange(span, found, leaves, counts)
+    sent, answer, tools = _exchange(span, found, said if isinstance(said, Mapping) else {}, in_items, leaves, counts)
     if sent:
         facts["messages"] = sent
     if answer is not None:
@@ -148,9 +155,19 @@ def _call(
 
 
 def _exchange(
-    span: Span, found: Mapping[str, Any], leaves: Mapping[str, Any], counts: Counter[str]
+    span: Span,
+    found: Mapping[str, Any],
+    said: Mapping[str, Any],
+    in_items: bool,
+    leaves: Mapping[str, Any],
+    counts: Counter[str],
 ) -> tuple[list[dict[str, Any]], str | None, list[dict[str, Any]]]:
-    """What was sent, the words of the answer, the tools it asks for."""
+    """What was sent, the words of the answer, the tools it asks for.
+
+    Args:
+        said: The provider's own answer where it is there.
+        in_items: Whether several messages of the answer are the items of one, not answers to choose from.
+    """
     sent = messages.of_parts(found.get("messages_in"), found.get("instructions"))
     out = messages.of_parts(found.get("messages_out"))
     if leaves:
@@ -166,7 +183,11 @@ def _exchange(
     if not sent and "input" in found and "input.value" in span.attributes:
         raw = readers.structure(found["input"])
         sent = messages.of_parts(raw.get("messages", found["input"]) if isinstance(raw, Mapping) else found["input"])
+    if in_items and len(out) > 1:
+        out = messages.joined(out)
     answer, tools = messages.answer_of(out)
+    if answer is None and not tools:
+        answer = openai_answers.refusal(said)
     if answer is None and not tools and "answer" in found:
         raw = found["answer"]
         answer, tools = messages.answer_of(
