@@ -74,18 +74,33 @@ def measured(folder: Path, url: str, batches: list[bytes], *, packed: bool) -> d
         for thread in threads:
             thread.join()
         wall = time.perf_counter() - began
-        peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{process.pid}/status").read_text())
-        cpu = sum(map(int, Path(f"/proc/{process.pid}/stat").read_text().split()[13:15])) / 100
+        peaks, cpus = zip(*(used_by(number) for number in processes_of(process.pid)), strict=True)
     waits.sort()
     return {
         "spans": len(batches) * BATCH,
         "spans_per_s": round((len(batches) - 1) * BATCH / wall),
         "ack_ms_p50": round(waits[len(waits) // 2] * 1000),
         "ack_ms_p99": round(waits[int(len(waits) * 0.99)] * 1000),
-        "peak_mb": int(peak[1]) // 1024 if peak else None,
-        "server_cpu_us_per_span": round(cpu / (len(batches) * BATCH) * 1e6),
+        "peak_mb": round(sum(peaks)),
+        "processes": len(peaks),
+        "server_cpu_us_per_span": round(sum(cpus) / (len(batches) * BATCH) * 1e6),
         "told_to_wait": refused[0],
     }
+
+
+def processes_of(number: int) -> list[int]:
+    """The server and what it started, by their ids."""
+    children = [
+        int(child) for file in Path(f"/proc/{number}/task").glob("*/children") for child in file.read_text().split()
+    ]
+    return [number, *(each for child in children for each in processes_of(child))]
+
+
+def used_by(number: int) -> tuple[float, float]:
+    """The most memory a process had, in MiB, and its processor seconds."""
+    peak = re.search(r"VmHWM:\s+(\d+)", Path(f"/proc/{number}/status").read_text())
+    times = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()[11:13]
+    return int(peak[1]) / 1024 if peak else 0.0, sum(map(int, times)) / 100
 
 
 def on_postgresql(batches: list[bytes], *, packed: bool) -> dict[str, Any]:

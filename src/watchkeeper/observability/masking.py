@@ -10,7 +10,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 # A pattern that begins with a character, and looks behind it then, is searched for several times as fast.
@@ -123,8 +123,12 @@ class Redactor:
                 own.append(_Rule(f"[{name}]", re.compile(pattern)))
             except (re.error, OverflowError, RecursionError) as error:
                 raise ValueError(f"{name}: not a regular expression: {error}") from None
-        self._own, self._builtin = own, builtin
+        self._given, self._own, self._builtin = dict(patterns or {}), own, builtin
         self._remembered = lru_cache(_REMEMBERED)(self._masked)
+
+    def __reduce__(self) -> Any:
+        """To another process go the patterns, not what was remembered."""
+        return partial(Redactor, builtin=self._builtin), (self._given,)
 
     def text(self, text: str) -> str:
         """The text with markers in the place of what was masked."""

@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import datetime
 from itertools import islice
 from typing import Any
 
@@ -11,11 +11,10 @@ from watchkeeper.foundation.clock import as_utc, format_time
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.foundation.ids import content_hash
 from watchkeeper.observability.assembly import requests_of
-from watchkeeper.observability.otlp import Decoded
 from watchkeeper.observability.packing import Texts
-from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, piece_of, unpacked
+from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, unpacked
 from watchkeeper.observability.pieces import packed as pack_piece
-from watchkeeper.observability.private_spans import private_feedback, private_pieces
+from watchkeeper.observability.private_spans import private_feedback
 from watchkeeper.observability.redact import Policy, private
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.steps import Step, steps_of
@@ -25,8 +24,6 @@ from watchkeeper.observability.totals import Totals
 
 _WRITTEN_TOGETHER = 500
 _READ_TOGETHER = 200
-_CLOCKS_DIFFER = timedelta(minutes=5)
-"""How far a sender's clock may be ahead before it is counted."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,26 +53,6 @@ def import_requests(opened: Store, given: Iterable[Request], *, policy: Policy |
             requests.save(session, batch)
         taken += len(batch)
     return taken
-
-
-def pieces_of(decoded: Decoded, *, policy: Policy | None = None, now: datetime | None = None) -> list[Piece]:
-    """Spans in our words, as they may be stored; one that breaks us is rejected and counted, never the others.
-
-    Args:
-        policy: What is taken out; None takes nothing out.
-        now: Spans that start more than five minutes later are counted as "clock in the future", and taken.
-    """
-    pieces = []
-    if now is not None:
-        latest_ns = int((now + _CLOCKS_DIFFER).timestamp()) * 10**9
-        if ahead := sum(span.start_ns > latest_ns for span in decoded.spans):
-            decoded.counts["clock in the future"] += ahead
-    for span in decoded.spans:
-        try:
-            pieces.append(piece_of(span, decoded.counts))
-        except Exception:  # whatever a stranger's span can do, its neighbours are stored
-            decoded.reject("content")
-    return pieces if policy is None else private_pieces(pieces, policy)
 
 
 def take_pieces(

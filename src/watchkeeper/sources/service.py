@@ -11,6 +11,7 @@ from watchkeeper.foundation.clock import Clock
 from watchkeeper.foundation.errors import Conflict, Misconfigured, WatchkeeperError
 from watchkeeper.foundation.lease import is_gone, new_owner
 from watchkeeper.observability import service as observability
+from watchkeeper.observability.decoding import pieces_of
 from watchkeeper.observability.otlp import Decoded, Span
 from watchkeeper.observability.redact import Policy
 from watchkeeper.sources import store
@@ -160,7 +161,7 @@ def _take(
     policy: Policy | None,
 ) -> None:
     decoded = Decoded(spans=[_marked(span, name) for span in page.spans])
-    observability.take_pieces(opened, observability.pieces_of(decoded, policy=policy))
+    observability.take_pieces(opened, pieces_of(decoded, policy=policy))
     with opened.write() as session:
         store.save_remote(session, name, page.roots)
     for said in page.feedback:

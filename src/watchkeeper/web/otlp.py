@@ -7,7 +7,7 @@ everything that is our trouble is 503 with a Retry-After they accept.
 import asyncio
 import gc
 import threading
-from collections.abc import Callable
+from concurrent.futures import BrokenExecutor
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -17,13 +17,18 @@ from starlette.requests import ClientDisconnect
 from watchkeeper.app import App
 from watchkeeper.foundation.errors import Transient
 from watchkeeper.observability import otlp, service
+from watchkeeper.observability.decoding import DecodingProcess, taken_apart
 from watchkeeper.observability.intake import Intake, Overloaded
 from watchkeeper.observability.otlp import Decoded, Encoding, Unreadable
+from watchkeeper.observability.pieces import Piece
 
 router = APIRouter()
 
 _PATIENCE_S = 8.0
 """An exporter gives up after ten seconds; it shall hear from us before."""
+
+_SMALL = 32 * 2**10
+"""Bytes of a body that is decoded here: going to another process and back would take longer."""
 
 _ENCODINGS: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 _starting = threading.Lock()
@@ -32,22 +37,23 @@ _starting = threading.Lock()
 @router.post("/v1/traces")
 async def post_traces(request: Request) -> Response:
     """Store spans (ExportTraceServiceRequest)."""
-    return await _take(request, otlp.traces, "traces")
+    return await _take(request, "traces")
 
 
 @router.post("/v1/logs")
 async def post_logs(request: Request) -> Response:
     """Join what log records say about inferences to their spans; other records are taken and ignored."""
-    return await _take(request, otlp.logs, "logs")
+    return await _take(request, "logs")
 
 
 def close(app: Any) -> None:
     """Store what waits; nothing is taken any more."""
     if hasattr(app.state, "intake"):
+        app.state.decoding.close()
         app.state.intake.close()
 
 
-async def _take(request: Request, decode: Callable[[bytes, Encoding], Decoded], what: otlp.Signal) -> Response:
+async def _take(request: Request, what: otlp.Signal) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = _ENCODINGS.get(kind)
     intake = _intake(request.app)
@@ -73,9 +79,10 @@ async def _take(request: Request, decode: Callable[[bytes, Encoding], Decoded], 
             body = await run_in_threadpool(lambda: bytearray(otlp.within_limit(otlp.unpacked([bytes(body)]))))
             intake.admit(more := max(0, len(body) - packed))
             reserved += more
-        decoded, stored = await run_in_threadpool(_queue, request.app, intake, decode, bytes(body), encoding)
-        body.clear()
-        await asyncio.wait_for(asyncio.shield(asyncio.wrap_future(stored)), _PATIENCE_S)
+        async with asyncio.timeout(_PATIENCE_S):
+            decoded, pieces = await _taken_apart(request.app, bytes(body), encoding, what)
+            body.clear()
+            await asyncio.shield(asyncio.wrap_future(intake.put(pieces, decoded.counts)))
     except Unreadable as problem:
         intake.refuse("refused: too large" if problem.too_large else "refused: unreadable")
         return _status(413 if problem.too_large else 400, problem.problem, encoding)
@@ -96,17 +103,15 @@ async def _take(request: Request, decode: Callable[[bytes, Encoding], Decoded], 
     return Response(otlp.answer(what, encoding, decoded), media_type=_media(encoding))
 
 
-def _queue(
-    app: Any,
-    intake: Intake,
-    decode: Callable[[bytes, Encoding], Decoded],
-    body: bytes,
-    encoding: Encoding,
-) -> tuple[Decoded, Any]:
-    decoded = decode(body, encoding)
+async def _taken_apart(app: Any, body: bytes, encoding: Encoding, what: otlp.Signal) -> tuple[Decoded, list[Piece]]:
     opened: App = app.state.watchkeeper
-    pieces = service.pieces_of(decoded, policy=app.state.privacy, now=opened.clock.now())
-    return decoded, intake.put(pieces, decoded.counts)
+    now = opened.clock.now()
+    if len(body) < _SMALL:
+        return await run_in_threadpool(taken_apart, body, encoding, what, app.state.privacy, now)
+    try:
+        return await asyncio.wrap_future(app.state.decoding.submit(body, encoding, what, now))
+    except BrokenExecutor:
+        raise Overloaded("decoding was interrupted; try again", retry_after_s=1) from None
 
 
 def _intake(app: Any) -> Intake:
@@ -116,6 +121,7 @@ def _intake(app: Any) -> Intake:
             # Spans become many small values without cycles: collecting them as often as usual costs a quarter.
             gc.freeze()
             gc.set_threshold(100_000, 20, 20)
+            app.state.decoding = DecodingProcess(app.state.privacy)
             app.state.intake = Intake(
                 lambda pieces, counts: service.take_pieces(opened.store, pieces, counts, now=opened.clock.now())
             )

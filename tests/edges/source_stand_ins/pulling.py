@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 
 from watchkeeper.database.engine import Store
 from watchkeeper.observability import service
+from watchkeeper.observability.decoding import pieces_of
 from watchkeeper.observability.otlp import Decoded
 from watchkeeper.observability.redact import Policy
 from watchkeeper.observability.request import Request
@@ -42,7 +43,7 @@ def stored(store: Store, pages: Iterable[Page], policy: Policy | None = None) ->
     spans, roots, feedback, counts = [], [], [], Counter[str]()
     for page in pages:
         decoded = Decoded(spans=list(page.spans))
-        service.take_pieces(store, service.pieces_of(decoded, policy=policy))
+        service.take_pieces(store, pieces_of(decoded, policy=policy))
         spans += page.spans
         roots += page.roots
         feedback += page.feedback

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from watchkeeper.database.engine import Store
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.observability import otlp, service
+from watchkeeper.observability.decoding import pieces_of
 from watchkeeper.observability.otlp import Span
 from watchkeeper.observability.pieces import Piece, piece_of
 from watchkeeper.observability.wire import as_json, request_of
@@ -49,7 +50,7 @@ def pieces() -> list[Piece]:
     ]
     for name in ("pai", "lgf", "oi_anthropic"):
         decoded = otlp.traces((CAPTURED / f"{name}.otlp.pb").read_bytes(), "protobuf")
-        found += service.pieces_of(decoded)
+        found += pieces_of(decoded)
     return found
 
 
@@ -72,7 +73,7 @@ def test_a_clock_more_than_five_minutes_ahead_is_counted_and_its_span_taken(ahea
     start = (int(NOW.timestamp()) + ahead_s) * 10**9
     span = Span("1" * 32, "1" * 16, None, "s", start, start, False, "", {}, "", {}, ())
     decoded = otlp.Decoded(spans=[span])
-    assert len(service.pieces_of(decoded, now=NOW)) == 1
+    assert len(pieces_of(decoded, now=NOW)) == 1
     assert decoded.counts["clock in the future"] == counted
 
 
