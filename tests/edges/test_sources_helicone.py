@@ -15,7 +15,7 @@ from watchkeeper.observability.redact import Policy, user_hash
 from watchkeeper.observability.request import Call, Feedback, Prompt, Request, Retrieval, Tokens, ToolCall
 from watchkeeper.sources.helicone import Helicone, web_address
 from watchkeeper.sources.http import SourceFailed
-from watchkeeper.sources.interface import Remote, Score, SourceConfig, span_id_of, trace_id_of
+from watchkeeper.sources.interface import Remote, Score, SourceConfig, Window, span_id_of, trace_id_of
 
 ID = "0193a1b2-0000-7000-8000-000000000000"
 TRACE_ID = trace_id_of(ID)
@@ -61,9 +61,9 @@ def streamed(stand_in: HeliconeStandIn) -> None:
         row(
             signed_body_url=stand_in.signed(ID),
             time_to_first_token=310,
-            prompt_tokens="400",
+            prompt_tokens="600",
             completion_tokens=210,
-            prompt_cache_read_tokens=512,
+            prompt_cache_read_tokens=312,
             cost=0.0026,
             request_user_id="ada@example.com",
             prompt_id="answer",
@@ -88,7 +88,7 @@ def streamed(stand_in: HeliconeStandIn) -> None:
             "choices": [{"index": 0, "finish_reason": "stop",
                          "message": {"role": "assistant", "content": "It arrives on Friday."}}],
             "usage": {"prompt_tokens": 912, "completion_tokens": 210, "total_tokens": 1122,
-                      "prompt_tokens_details": {"cached_tokens": 512},
+                      "prompt_tokens_details": {"cached_tokens": 312},
                       "completion_tokens_details": {"reasoning_tokens": 60}},
         },
     }  # fmt: skip
@@ -123,7 +123,7 @@ def whole_request(user: str = "ada@example.com") -> Request:
                 messages=ASKED,
                 response="It arrives on Friday.",
                 finish_reason="stop",
-                tokens=Tokens(input=400, output=150, cache_read=512, reasoning=60),
+                tokens=Tokens(input=600, output=150, cache_read=312, reasoning=60),
                 ttft_ms=310.0,
                 latency_ms=1840.0,
                 cost_nano_usd=2_600_000,
@@ -160,7 +160,7 @@ def test_a_body_that_is_gone_costs_the_texts_and_not_the_request(
     request = pulled(sqlite_store, pages, TRACE_ID)
     assert pages[0].counts == {"texts whose body is gone": 1}
     assert (request.input, request.response, request.route) == (None, None, "support.answer")
-    assert request.calls[0].tokens == Tokens(input=400, output=210, cache_read=512)
+    assert request.calls[0].tokens == Tokens(input=600, output=210, cache_read=312)
 
 
 @pytest.mark.parametrize(
@@ -181,8 +181,9 @@ def test_an_object_store_that_is_down_ends_the_pull_so_that_no_text_is_lost(heli
 
 def test_bodies_outside_of_the_window_are_not_fetched(helicone: HeliconeStandIn) -> None:
     streamed(helicone)
-    helicone.rows[0]["request_created_at"] = "2026-11-25 00:00:00.000"
-    assert [len(page.spans) for page in source(helicone).pages(DAY)] == [0]
+    helicone.rows[0]["request_created_at"] = "2026-11-24 10:00:00.000"  # the window begins within that millisecond
+    window = Window(since=datetime(2026, 11, 24, 10, 0, 0, 500, tzinfo=UTC), until=DAY.until)
+    assert [len(page.spans) for page in source(helicone).pages(window)] == [0]
     assert helicone.paths() == ["/v1/request/query-clickhouse"]
 
 
@@ -251,6 +252,11 @@ def test_geminis_answer_has_its_thoughts_in_the_output(helicone: HeliconeStandIn
 
 
 def test_openais_responses_are_read_too(helicone: HeliconeStandIn, sqlite_store: Store) -> None:
+    asked = [
+        {"role": "user", "content": "Hi"},
+        {"type": "function_call", "call_id": "call_0", "name": "look", "arguments": '{"at": "me"}'},
+        {"type": "function_call_output", "call_id": "call_0", "output": "seen"},
+    ]
     output = [
         {"type": "reasoning", "summary": []},
         {"type": "message", "role": "assistant", "content": [{"type": "output_text", "text": "Hello!"}]},
@@ -260,13 +266,19 @@ def test_openais_responses_are_read_too(helicone: HeliconeStandIn, sqlite_store:
              "output_tokens_details": {"reasoning_tokens": 7}}  # fmt: skip
     helicone.rows = [
         row(
-            request_body={"model": "gpt-5", "input": "Hi", "instructions": "Be kind."},
+            request_body={"model": "gpt-5", "input": asked, "instructions": "Be kind."},
             response_body={"id": "resp_1", "model": "gpt-5-x", "status": "completed", "output": output, "usage": usage},
         )
     ]
     request = pulled(sqlite_store, source(helicone).pages(DAY), TRACE_ID)
     (call,) = request.calls
-    assert call.messages == [{"role": "system", "content": "Be kind."}, {"role": "user", "content": "Hi"}]
+    looked = {"id": "call_0", "name": "look", "arguments": {"at": "me"}}
+    assert call.messages == [
+        {"role": "system", "content": "Be kind."},
+        {"role": "user", "content": "Hi"},
+        {"role": "assistant", "content": None, "tool_calls": [looked]},
+        {"role": "tool", "content": "seen", "tool_call_id": "call_0"},
+    ]
     assert (call.response, call.finish_reason) == ("Hello!", "stop")
     assert call.tokens == Tokens(input=6, output=3, cache_read=4, reasoning=7)
     assert [(tool.name, tool.arguments) for tool in request.tool_calls] == [("wave", {})]

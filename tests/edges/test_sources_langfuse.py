@@ -269,6 +269,10 @@ def test_a_model_without_a_price_has_no_cost_and_a_free_one_costs_nothing(
             {"input": 10, "cache_read_input_tokens": 90, "cache_creation_input_tokens": 3, "output": 5},
             Tokens(input=10, output=5, cache_read=90, cache_write=3),
         ),
+        (
+            {"input": 90, "input_cached_tokens": 10, "output": 50, "output_reasoning_tokens": 5},
+            Tokens(input=90, output=50, cache_read=10, reasoning=5),
+        ),
         ({"prompt_tokens": 10, "completion_tokens": 5}, Tokens(input=10, output=5)),
         ({"characters": 400}, Tokens()),
         ({}, Tokens()),

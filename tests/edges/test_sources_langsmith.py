@@ -274,11 +274,11 @@ def test_tools_an_answer_asks_for_are_known_without_a_run_of_their_own(
     langsmith: LangSmithStandIn, sqlite_store: Store
 ) -> None:
     asked = {"id": "call_1", "type": "function", "function": {"name": "refund", "arguments": '{"id": 7}'}}
-    outputs = {"choices": [{"message": {"role": "assistant", "content": None, "tool_calls": [asked]}}]}
+    outputs = {"choices": [{"message": {"role": "assistant", "content": "Let me see.", "tool_calls": [asked]}}]}
     langsmith.runs = [run(0, "LLM", "00.500", "01.500", inputs={"messages": []}, outputs=outputs)]
     request = pulled(sqlite_store, source(langsmith).pages(DAY), TRACE_ID)
     (call,) = request.tool_calls
-    assert request.calls[0].messages == []
+    assert (request.calls[0].messages, request.response) == ([], "Let me see.")
     assert (call.name, call.arguments, call.more) == ("refund", {"id": 7}, {"call_id": "call_1"})
 
 

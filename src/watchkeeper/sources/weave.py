@@ -166,7 +166,7 @@ def _kind(name: str, said: Any) -> str | None:
     if isinstance(said, str):
         return _KINDS.get(said.lower())
     lower = name.lower()
-    if "embed" not in lower and _INFERENCE.match(name):
+    if _INFERENCE.match(name):
         return "call"
     if lower.startswith("langchain.tool"):
         return "tool_call"
