@@ -39,6 +39,10 @@ class StoreSettings(_Section):
         "sqlite:///watchkeeper.db",
         description="SQLAlchemy URL, sqlite:///… or postgresql+psycopg://…; a relative path is under its folder.",
     )
+    facts: Path = Field(
+        Path("facts"),
+        description="Folder of the facts (Parquet, an hour a file), under the file's folder; may be deleted.",
+    )
 
 
 class WebSettings(_Section):
@@ -339,7 +343,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
         url = f"{prefix}{root / url.removeprefix(prefix)}"
     return settings.model_copy(
         update={
-            "store": settings.store.model_copy(update={"url": url}),
+            "store": settings.store.model_copy(update={"url": url, "facts": root / settings.store.facts}),
             "runbooks": settings.runbooks.model_copy(update={"path": root / settings.runbooks.path}),
             "suites": settings.suites.model_copy(
                 update={"path": root / settings.suites.path, "prompts": root / settings.suites.prompts}

@@ -1,4 +1,4 @@
-"""What `doctor` looks at: store, records, prices, sources, providers, suites, runbooks, Slack, the outbox."""
+"""What `doctor` looks at: store, records, prices, facts, sources, providers, suites, runbooks, Slack, the outbox."""
 
 import asyncio
 from collections.abc import Iterator
@@ -9,6 +9,7 @@ from typing import Literal
 from watchkeeper.app import App, provider_configs
 from watchkeeper.cost import service as cost
 from watchkeeper.deployments import read_deployments
+from watchkeeper.facts import service as facts
 from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import WatchkeeperError
 from watchkeeper.incidents import service as incidents
@@ -40,6 +41,7 @@ def examine(app: App) -> list[Line]:
         _records(app),
         _intake(app),
         _prices(app),
+        _facts(app),
         *_sources(app),
         *_providers(app),
         *_routes(app),
@@ -74,6 +76,17 @@ def _intake(app: App) -> Line:
         return Line(what="intake", state="ok", detail=f"nothing dropped, mended or refused since {day}")
     said = ", ".join(f"{count} x {name}" for name, count in sorted(counts.items()))
     return Line(what="intake", state="note", detail=f"since {day}: {said}; docs/records.md says what each means")
+
+
+def _facts(app: App) -> Line:
+    found = facts.state(app.store, app.settings.store.facts)
+    detail = f"{found.hours} hours written, {found.bytes / 2**20:,.1f} MB"
+    if found.oldest_open is None:
+        return Line(what="facts", state="ok", detail=f"{detail}, none open")
+    # The present hour is open, and the one before it for some minutes; a schedule that runs has written the others.
+    behind = app.clock.now() - found.oldest_open > timedelta(hours=2)
+    detail += f", the oldest open hour begins {format_time(found.oldest_open)[:16]}Z"
+    return Line(what="facts", state="note" if behind else "ok", detail=detail)
 
 
 def _age(age: timedelta) -> str:

@@ -24,6 +24,7 @@ from watchkeeper.cli import (
     server,
     stats,
     suites,
+    usage,
 )
 from watchkeeper.cli import replay as replay_command
 from watchkeeper.cli.console import say
@@ -63,6 +64,7 @@ app.command("init")(example.init)
 app.command("up")(server.up)
 app.command("demo")(example.demo)
 app.command("doctor")(server.doctor)
+app.command("usage")(usage.usage)
 app.command("check")(checks.check)
 app.command("upgrade")(checks.upgrade)
 app.command("serve")(server.serve)
