@@ -2,32 +2,36 @@
 
 The cost of a window is a product of factors: requests, their shares by segment, tokens of each kind a request, price
 of each kind, and how much failures add on top. A factor's part is its average effect over every order in which the
-factors could have changed (Shapley), so nothing is left over and no order is preferred.
+factors could have changed (Shapley), so nothing is left over and no order is preferred. The cost is a sum over
+segments, so each segment has parts of its own, and they add up to the whole's.
 
 Source: L. S. Shapley, "A value for n-person games", in Contributions to the Theory of Games II (1953) 307-317.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from fractions import Fraction
 from itertools import combinations
 from math import factorial
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from watchkeeper.foundation.money import NANO_PER_USD
-
-KINDS = ("input", "output", "cache_read", "cache_write", "reasoning", "request")
-"""Buckets of tokens that do not overlap, and the call itself, whose price is what tokens do not explain."""
+from watchkeeper.stats.spend_sums import KINDS, Floats, WindowSums, amounts, prices, summed
 
 FACTORS = ("volume", "mix", "tokens", "price", "failures")
 
-_SAME_PRICE = 0.003
-"""Root mean square of what one price list for both windows leaves unexplained, below which prices did not change."""
+TOKEN_FACTORS = ("input", "output", "cache_share", "uncounted")
+"""Of "tokens": length of prompts at the same share of the cache, length of answers with reasoning, that share itself,
+and calls that do not say their tokens."""
 
-_Floats = NDArray[np.float64]
+_PROMPT = [KINDS.index(kind) for kind in ("input", "cache_read", "cache_write")]
+_ANSWER = [KINDS.index(kind) for kind in ("output", "reasoning")]
+
 Side = Literal["before", "after"]
+Segment = tuple[str, str]
+"""Route and model."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -49,26 +53,33 @@ class Spent:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CostChange:
-    """The change in nano-dollars and its parts, which add up to it exactly."""
+    """The change in nano-dollars and its parts, which add up to it exactly.
+
+    Attributes:
+        parts: FACTORS -> nano-dollars.
+        tokens: TOKEN_FACTORS -> nano-dollars; they add up to the part "tokens".
+    """
 
     before: int
     after: int
     parts: Mapping[str, int]
+    tokens: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(TOKEN_FACTORS, 0))
 
     @property
     def change(self) -> int:
         """After minus before."""
         return self.after - self.before
 
+    def __add__(self, other: "CostChange") -> "CostChange":
+        return CostChange(
+            before=self.before + other.before,
+            after=self.after + other.after,
+            parts={name: self.parts[name] + other.parts[name] for name in FACTORS},
+            tokens={name: self.tokens[name] + other.tokens[name] for name in TOKEN_FACTORS},
+        )
 
-@dataclass(slots=True)
-class _Segment:
-    """One route and model in one window: tokens of what succeeded and costs in US dollars."""
 
-    count: int = 0
-    tokens: _Floats = field(default_factory=lambda: np.zeros(len(KINDS)))
-    paid: float = 0.0
-    wasted: float = 0.0
+NO_CHANGE = CostChange(before=0, after=0, parts=dict.fromkeys(FACTORS, 0))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -76,10 +87,10 @@ class _State:
     """All factors of one window; arrays over the segments, the last axis of two is KINDS."""
 
     volume: float
-    mix: _Floats
-    tokens: _Floats
-    price: _Floats
-    failures: _Floats
+    mix: Floats
+    tokens: Floats
+    price: Floats
+    failures: Floats
 
 
 def attribute(calls: Sequence[Spent]) -> CostChange:
@@ -88,135 +99,136 @@ def attribute(calls: Sequence[Spent]) -> CostChange:
     A segment that one window lacks is given the other's tokens and prices there: all its change is mix. Failed calls
     count by what they cost over what succeeded cost, segment by segment.
     """
-    sums = {side: sum(c.cost_nano_usd for c in calls if c.window == side) for side in ("before", "after")}
-    change = sums["after"] - sums["before"]
     if not calls:
-        return CostChange(before=0, after=0, parts=dict.fromkeys(FACTORS, 0))
+        return NO_CHANGE
     segments = sorted({(c.route, c.model) for c in calls})
-    found = {side: _segments(calls, side, segments) for side in ("before", "after")}
-    prices = _prices(calls, segments)
-    before, after = _states(found["before"], found["after"], *prices)
-    parts = dict(zip(FACTORS, _shapley(before, after), strict=True))
-    # What nothing but failures cost has no successes to be measured by: it is all failures.
-    only_wasted = {side: sum(s.wasted for s in found[side] if not s.count) for side in found}
-    parts["failures"] += only_wasted["after"] - only_wasted["before"]
-    return CostChange(before=sums["before"], after=sums["after"], parts=_rounded(parts, change))
+    number = {name: place for place, name in enumerate(segments)}
+    place = np.array([number[c.route, c.model] for c in calls], np.int64)
+    kinds = amounts(np.array([[c.tokens.get(kind, 0) for kind in KINDS[:-1]] for c in calls], np.float64))
+    cost = np.array([c.cost_nano_usd for c in calls], np.int64)
+    failed = np.array([c.failed for c in calls], np.bool_)
+    old = np.array([c.window == "before" for c in calls], np.bool_)
+    before, after = (
+        summed(place[side], kinds[side], cost[side], failed[side], segments=len(segments)) for side in (old, ~old)
+    )
+    return sum(attribute_sums(segments, before, after), NO_CHANGE)
 
 
-def _segments(calls: Sequence[Spent], side: str, names: Sequence[tuple[str, str]]) -> list[_Segment]:
-    by_name = {name: _Segment() for name in names}
-    for call in calls:
-        if call.window != side:
-            continue
-        segment = by_name[call.route, call.model]
-        if call.failed:
-            segment.wasted += call.cost_nano_usd / NANO_PER_USD
-        else:
-            segment.count += 1
-            segment.paid += call.cost_nano_usd / NANO_PER_USD
-            segment.tokens += _amounts(call)
-    return [by_name[name] for name in names]
+def attribute_sums(
+    segments: Sequence[Segment], before: WindowSums, after: WindowSums, *, hours: tuple[float, float] = (1.0, 1.0)
+) -> list[CostChange]:
+    """The change of each segment with its parts; added up, they are the whole's.
+
+    Args:
+        segments: Of the sums' first axis.
+        hours: What the figures of the two windows are divided by; (1, 1) compares their totals.
+    """
+    numbers = {name: number for number, name in enumerate(sorted({model for _, model in segments}))}
+    models = np.array([numbers[model] for _, model in segments], np.int64)
+    old, new = _states(before, after, *prices(models, before, after), hours)
+    by_factor, a_token = _shapley(old, new)
+    # Where nothing succeeded, or for nothing, failures have no cost to be measured by: all of theirs is failures.
+    by_factor[FACTORS.index("failures")] += _unmeasured(after) / hours[1] - _unmeasured(before) / hours[0]
+    by_token_factor = _token_factors(a_token, old.tokens, new.tokens)
+    changes = []
+    for place in range(len(segments)):
+        was, now = (
+            round(Fraction(side.paid[place] + side.wasted[place]) / Fraction(length))
+            for side, length in zip((before, after), hours, strict=True)
+        )
+        parts = _rounded(dict(zip(FACTORS, by_factor[:, place], strict=True)), now - was)
+        tokens = _rounded(dict(zip(TOKEN_FACTORS, by_token_factor[:, place], strict=True)), parts["tokens"])
+        changes.append(CostChange(before=was, after=now, parts=parts, tokens=tokens))
+    return changes
 
 
-def _amounts(call: Spent) -> _Floats:
-    return np.array([*(call.tokens.get(kind, 0) for kind in KINDS[:-1]), 0 if call.tokens else 1], dtype=float)
+def _usd(nano: Sequence[int]) -> Floats:
+    return np.array([amount / NANO_PER_USD for amount in nano], np.float64)
 
 
-def _prices(calls: Sequence[Spent], segments: Sequence[tuple[str, str]]) -> tuple[_Floats, _Floats]:
-    """Dollars a token (and a call) of each kind, segment by segment, before and after: read off the calls' costs."""
-    by_model: dict[str, dict[str, list[Spent]]] = {}
-    for call in calls:
-        if not call.failed:
-            by_model.setdefault(call.model, {"before": [], "after": []})[call.window].append(call)
-    fitted = {model: _fitted(sides["before"], sides["after"]) for model, sides in by_model.items()}
-    none = (np.zeros(len(KINDS)), np.zeros(len(KINDS)))
-    before, after = zip(*(fitted.get(model, none) for _, model in segments), strict=True)
-    return np.array(before).reshape(-1, len(KINDS)), np.array(after).reshape(-1, len(KINDS))
-
-
-def _fitted(before: Sequence[Spent], after: Sequence[Spent]) -> tuple[_Floats, _Floats]:
-    both, paid = _table([*before, *after])
-    common = _least_squares(both, paid, np.zeros(len(KINDS)))
-    off = paid - both @ common
-    if float(off @ off) <= _SAME_PRICE**2 * float(paid @ paid) or not before or not after:
-        return common, common
-    old, new = (_least_squares(*_table(side), common) for side in (before, after))
-    return old, new
-
-
-def _table(calls: Sequence[Spent]) -> tuple[_Floats, _Floats]:
-    return np.array([_amounts(c) for c in calls]), np.array([c.cost_nano_usd / NANO_PER_USD for c in calls])
-
-
-def _least_squares(amounts: _Floats, paid: _Floats, prior: _Floats) -> _Floats:
-    """Prices nearest to a prior among those that explain the costs best."""
-    scale = np.sqrt((amounts**2).mean(axis=0))
-    used = scale > 0
-    prices = prior.copy()
-    if used.any():
-        step, *_ = np.linalg.lstsq(amounts[:, used] / scale[used], paid - amounts @ prior, rcond=1e-9)
-        prices[used] = prior[used] + step / scale[used]
-    return prices
+def _unmeasured(sums: WindowSums) -> Floats:
+    return np.where(_usd(sums.paid) > 0, 0.0, _usd(sums.wasted))
 
 
 def _states(
-    old: Sequence[_Segment], new: Sequence[_Segment], old_prices: _Floats, new_prices: _Floats
+    before: WindowSums, after: WindowSums, old_prices: Floats, new_prices: Floats, hours: tuple[float, float]
 ) -> tuple[_State, _State]:
-    counts = [np.array([s.count for s in side], float) for side in (old, new)]
-    tokens = [np.array([s.tokens / s.count if s.count else s.tokens * 0 for s in side]) for side in (old, new)]
-    prices = [_exact(tokens[0], old_prices, old), _exact(tokens[1], new_prices, new)]
-    wasted = [np.array([1 + s.wasted / s.paid if s.paid > 0 else 1.0 for s in side]) for side in (old, new)]
+    sides = (before, after)
+    counts = [side.count for side in sides]
+    tokens = [side.tokens / np.maximum(side.count, 1)[:, None] for side in sides]
+    price = [_exact(tokens[0], old_prices, before), _exact(tokens[1], new_prices, after)]
+    failures = []
+    for side in sides:
+        paid, wasted = _usd(side.paid), _usd(side.wasted)
+        failures.append(1 + np.divide(wasted, paid, out=np.zeros_like(paid), where=paid > 0))
     for here, there in ((0, 1), (1, 0)):
         absent = counts[here] == 0
-        for values in (tokens, prices, wasted):
+        for values in (tokens, price, failures):
             values[here][absent] = values[there][absent]
 
     def state(side: int) -> _State:
-        count = counts[side]
+        total = float(counts[side].sum())
         return _State(
-            volume=float(count.sum()),
-            mix=count / count.sum() if count.sum() else count,
+            volume=total / hours[side],
+            mix=counts[side] / total if total else counts[side],
             tokens=tokens[side],
-            price=prices[side],
-            failures=wasted[side],
+            price=price[side],
+            failures=failures[side],
         )
 
     return state(0), state(1)
 
 
-def _exact(tokens: _Floats, prices: _Floats, segments: Sequence[_Segment]) -> _Floats:
+def _exact(tokens: Floats, fitted: Floats, sums: WindowSums) -> Floats:
     """Fitted prices, scaled so that each segment costs what it did cost; where that cannot be, the call's price."""
-    exact = prices.copy()
-    for place, segment in enumerate(segments):
-        if not segment.count:
-            continue
-        paid, explained = segment.paid / segment.count, float(tokens[place] @ prices[place])
+    exact, paid = fitted.copy(), _usd(sums.paid)
+    for place in np.flatnonzero(sums.count):
+        each, explained = paid[place] / sums.count[place], float(tokens[place] @ fitted[place])
         if explained > 0 and (exact[place] >= 0).all():
-            exact[place] *= paid / explained
-        elif tokens[place].sum() > 0:
-            exact[place] = paid / float(tokens[place].sum())
+            exact[place] *= each / explained
+        else:
+            exact[place] = each / float(tokens[place].sum())
     return exact
 
 
-def _cost(state: _State) -> float:
-    return state.volume * float((state.mix * (state.tokens * state.price).sum(axis=1) * state.failures).sum())
-
-
-def _shapley(before: _State, after: _State) -> list[float]:
+def _shapley(before: _State, after: _State) -> tuple[Floats, Floats]:
+    """US dollars of each factor, shape (factors, segments); and of one token more a request, (segments, kinds)."""
     n = len(FACTORS)
-    cost = {
-        chosen: _cost(_State(**{f: getattr(after if f in chosen else before, f) for f in FACTORS}))
-        for size in range(n + 1)
-        for chosen in map(frozenset, combinations(FACTORS, size))
-    }
-    return [
-        sum(
-            factorial(len(s)) * factorial(n - 1 - len(s)) / factorial(n) * (cost[s | {factor}] - cost[s])
-            for s in cost
-            if factor not in s
-        )
+    weight = [factorial(size) * factorial(n - 1 - size) / factorial(n) for size in range(n)]
+    cost: dict[frozenset[str], Floats] = {}
+    a_token = np.zeros_like(before.tokens)
+    for size in range(n + 1):
+        for chosen in map(frozenset, combinations(FACTORS, size)):
+            mixed = _State(**{f: getattr(after if f in chosen else before, f) for f in FACTORS})
+            each = (mixed.volume * mixed.mix * mixed.failures)[:, None] * mixed.price
+            cost[chosen] = (each * mixed.tokens).sum(axis=1)
+            if "tokens" not in chosen:
+                a_token += weight[size] * each
+    parts = [
+        np.sum([weight[len(s)] * (cost[s | {factor}] - cost[s]) for s in cost if factor not in s], axis=0)
         for factor in FACTORS
     ]
+    return np.array(parts), a_token
+
+
+def _token_factors(a_token: Floats, before: Floats, after: Floats) -> Floats:
+    """The part of tokens by TOKEN_FACTORS, shape (factors, segments).
+
+    A prompt's tokens of one kind are its length times that kind's share: each one's change counts at the mean of the
+    other.
+    """
+    by_kind = a_token * (after - before)
+    lengths = [tokens[:, _PROMPT].sum(axis=1, keepdims=True) for tokens in (before, after)]
+    shares = [
+        np.divide(tokens[:, _PROMPT], length, out=np.zeros((len(length), len(_PROMPT))), where=length > 0)
+        for tokens, length in zip((before, after), lengths, strict=True)
+    ]
+    for here, there in ((0, 1), (1, 0)):
+        empty = lengths[here][:, 0] == 0
+        shares[here][empty] = shares[there][empty]
+    longer = (a_token[:, _PROMPT] * (shares[0] + shares[1]) / 2 * (lengths[1] - lengths[0])).sum(axis=1)
+    prompt = by_kind[:, _PROMPT].sum(axis=1)
+    return np.array([longer, by_kind[:, _ANSWER].sum(axis=1), prompt - longer, by_kind[:, -1]])
 
 
 def _rounded(parts: Mapping[str, float], change: int) -> dict[str, int]:

@@ -2,11 +2,13 @@
 
 import random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from watchkeeper.stats.cost_change import FACTORS, Spent, attribute
+from watchkeeper.stats.cost_change import FACTORS, Spent, attribute, attribute_sums
+from watchkeeper.stats.spend_sums import KINDS, amounts, summed
 
 PRICES = {"a": {"input": 2_500, "cache_read": 250, "output": 10_000}, "b": {"input": 150, "output": 600}}
 
@@ -116,3 +118,96 @@ def test_the_parts_add_up_to_the_change_exactly_whatever_the_calls(rows):
     found = attribute(rows)
     assert set(found.parts) == set(FACTORS)
     assert sum(found.parts.values()) == found.change == found.after - found.before
+
+
+def prompts(window, n, *, size=1000, cached=0.0, answer=100, seed=3, model="a"):
+    rng = random.Random(seed)
+    made = []
+    for _ in range(n):
+        length = int(size * rng.uniform(0.5, 1.5))
+        read = int(length * cached * rng.uniform(0.6, 1.4))
+        tokens = {"input": length - read, "cache_read": read, "output": int(answer * rng.uniform(0.5, 1.5))}
+        made.append(call(window, tokens=tokens, model=model))
+    return made
+
+
+@pytest.mark.parametrize(
+    ("factor", "after"),
+    [
+        ("input", prompts("after", 300, size=2000, cached=0.4)),
+        ("output", prompts("after", 300, answer=300, cached=0.4)),
+        ("cache_share", prompts("after", 300, cached=0.1)),
+    ],
+)
+def test_tokens_are_split_into_longer_prompts_longer_answers_and_the_share_of_the_cache(factor, after):
+    found = attribute(prompts("before", 300, cached=0.4) + after)
+    assert sum(found.tokens.values()) == found.parts["tokens"]
+    assert found.tokens[factor] == pytest.approx(found.change, rel=0.02)
+    assert all(abs(part) < 0.02 * abs(found.change) for name, part in found.tokens.items() if name != factor)
+
+
+def test_a_longer_prompt_of_which_as_much_was_cached_is_longer_and_less_cached():
+    found = attribute(
+        [
+            call("before", tokens={"input": 0, "cache_read": 1000}),
+            call("after", tokens={"input": 1000, "cache_read": 1000}),
+        ]
+    )
+    assert found.tokens["input"] > 0
+    assert found.tokens["cache_share"] > 0
+    assert sum(found.tokens.values()) == found.parts["tokens"] == found.change
+
+
+def sums(rows, names, window):
+    number = {name: place for place, name in enumerate(names)}
+    mine = [row for row in rows if row.window == window]
+    tokens = np.array([[row.tokens.get(kind, 0) for kind in KINDS[:-1]] for row in mine], float).reshape(-1, 5)
+    return summed(
+        np.array([number[row.route, row.model] for row in mine], np.int64),
+        amounts(tokens),
+        np.array([row.cost_nano_usd for row in mine], np.int64),
+        np.array([row.failed for row in mine], bool),
+        segments=len(names),
+    )
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(calls, min_size=1, max_size=30))
+def test_the_segments_parts_are_the_whole(rows):
+    names = sorted({(row.route, row.model) for row in rows})
+    segments = attribute_sums(names, sums(rows, names, "before"), sums(rows, names, "after"))
+    whole = attribute(rows)
+    assert {name: sum_of(segments, name) for name in FACTORS} == whole.parts
+    for name, segment in zip(names, segments, strict=True):
+        mine = [row for row in rows if (row.route, row.model) == name]
+        assert segment.after == sum(row.cost_nano_usd for row in mine if row.window == "after")
+        assert sum(segment.parts.values()) == segment.change
+        assert sum(segment.tokens.values()) == segment.parts["tokens"]
+
+
+def sum_of(segments, name):
+    return sum(segment.parts[name] for segment in segments)
+
+
+def test_an_hour_of_a_longer_window_is_compared_with_an_hour():
+    rows = varied("before", 100) + varied("after", 100) * 3
+    names = [("r", "a")]
+    total = attribute_sums(names, sums(rows, names, "before"), sums(rows, names, "after"))[0]
+    hourly = attribute_sums(names, sums(rows, names, "before"), sums(rows, names, "after"), hours=(24.0, 72.0))[0]
+    assert total.parts["volume"] == pytest.approx(total.change, abs=5)
+    assert total.change == 2 * total.before
+    assert hourly.change == 0
+    assert hourly.parts["volume"] == pytest.approx(0, abs=5)
+
+
+def test_failures_beside_free_calls_are_failures():
+    free = [
+        Spent(window=window, route="r", model="a", tokens={"input": 5}, cost_nano_usd=0)
+        for window in ("before", "after")
+    ]
+    assert only(attribute([*free, call("after", failed=True)]), "failures")
+
+
+def test_no_sum_leaves_64_bits():
+    large = [Spent(window="after", route="r", model="a", tokens={"input": 5}, cost_nano_usd=10**18) for _ in range(30)]
+    assert attribute(large).after == 30 * 10**18
