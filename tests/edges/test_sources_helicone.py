@@ -172,6 +172,13 @@ def test_an_address_that_is_none_is_not_asked(helicone: HeliconeStandIn, url: An
     assert (len(page.spans), page.counts) == (1, {"texts whose body is gone": 1})
 
 
+def test_a_body_that_is_a_page_instead_of_json_costs_the_texts_only(helicone: HeliconeStandIn) -> None:
+    streamed(helicone)
+    helicone.fail(Fault(kind="html", path="/bodies/"))
+    page = next(source(helicone).pages(DAY))
+    assert (len(page.spans), page.counts) == (1, {"texts whose body is gone": 1})
+
+
 def test_an_object_store_that_is_down_ends_the_pull_so_that_no_text_is_lost(helicone: HeliconeStandIn) -> None:
     streamed(helicone)
     helicone.fail(*[Fault(kind=500, path="/bodies/")] * 20)

@@ -18,7 +18,7 @@ from watchkeeper.observability.otlp import Span
 from watchkeeper.observability.readers import structure
 from watchkeeper.observability.request import Feedback
 from watchkeeper.sources import exchange, reading, token_counts
-from watchkeeper.sources.http import Api, Pace, SourceFailed
+from watchkeeper.sources.http import Api, NotJson, Pace, SourceFailed
 from watchkeeper.sources.interface import Page, Remote, Said, Score, SourceConfig, Window
 
 _LIMIT, _AT_ONCE = 1000, 8
@@ -130,6 +130,8 @@ class Helicone:
             return None
         try:
             body = self._api.fetch(url)
+        except NotJson:  # a page that says why not
+            return None
         except SourceFailed:  # a store that is down: the texts are there when it is up again
             raise
         except Exception:  # deleted, refused because the signature is too old, or no address at all

@@ -1,5 +1,6 @@
 """One source's HTTP API: paced as fast as it lets us, every failure one of two errors that say what to do."""
 
+import json
 import random
 import threading
 import time
@@ -21,6 +22,10 @@ _TRIES = 6
 
 class SourceFailed(Transient):
     """The source did not answer, or not usefully; what was stored before stays, the same pull goes on later."""
+
+
+class NotJson(SourceFailed):
+    """It answered with something else than JSON."""
 
 
 class Gone(Exception):
@@ -151,7 +156,7 @@ class Api:
         for line in self._answer("POST", path, json=body).split(b"\n"):
             if line.strip():
                 try:
-                    yield orjson.loads(line)
+                    yield _loads(line)
                 except ValueError:
                     yield None
 
@@ -166,9 +171,9 @@ class Api:
         if not content.strip():
             return None
         try:
-            return orjson.loads(content)
+            return _loads(content)
         except ValueError:
-            raise SourceFailed(f"{self._name}: the answer is not JSON; is base_url the API's own address?") from None
+            raise NotJson(f"{self._name}: the answer is not JSON; is base_url the API's own address?") from None
 
     def _answer(self, method: str, path: str, *, bare: bool = False, **sent: Any) -> bytes:
         for tries in range(1, _TRIES + 1):
@@ -243,3 +248,18 @@ def _address(name: str, base_url: str) -> httpx.URL:
     if url.scheme not in ("http", "https") or not url.host:
         raise Misconfigured(f"sources.{name}.base_url: not a web address; write https://HOST")
     return url
+
+
+def _loads(content: bytes) -> Any:
+    """JSON, half a surrogate pair too: models are cut off in the middle of an emoji.
+
+    Raises:
+        ValueError: If it is none.
+    """
+    try:
+        return orjson.loads(content)
+    except ValueError:
+        try:
+            return json.loads(content)
+        except RecursionError:
+            raise ValueError("nested too deeply") from None
