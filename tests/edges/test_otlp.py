@@ -208,13 +208,13 @@ def test_a_killed_server_has_what_it_acknowledged_and_nothing_twice(tmp_path: Pa
 
 
 def _send_until_dead(port: int, numbers: range, acknowledged: set[int]) -> None:
-    """Every batch twice, as an exporter does that did not hear the first answer."""
+    """Every batch twice, as an exporter does that did not hear the first answer; every other one is large."""
     connection = http.client.HTTPConnection("127.0.0.1", port, timeout=30)
     for start in range(numbers.start, numbers.stop, 40):
         batch = range(start, start + 40)
         try:
             for _ in range(2):
-                connection.request("POST", "/v1/traces", made(batch), PROTOBUF)
+                connection.request("POST", "/v1/traces", made(batch, extra=start // 40 % 2 * 1000), PROTOBUF)
                 answer: Any = connection.getresponse()
                 answer.read()
                 if answer.status == 200:

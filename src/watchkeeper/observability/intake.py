@@ -18,8 +18,8 @@ from watchkeeper.observability.pieces import Piece
 _MOST_SPANS = 2_000
 """Spans of one transaction: at our rates half a second of work, so that an acknowledgement stays under one."""
 
-_TOGETHER_S = 0.02
-"""How long the first sender waits for others to share its commit, when the queue is short."""
+_TOGETHER_S = 0.005
+"""How long the first sender waits for others to share its commit; those that come during a commit share the next."""
 
 _COUNTED_EVERY_S = 1.0
 """A flood of bodies that are refused must not become a flood of transactions."""
