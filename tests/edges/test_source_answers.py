@@ -50,5 +50,5 @@ def test_a_line_cut_in_the_middle_of_an_emoji_is_a_line() -> None:
 
 @pytest.mark.parametrize("content", [b"<html>please log in</html>", b"[" * 200_000])
 def test_what_is_no_json_is_said_in_one_line(content: bytes) -> None:
-    with answering(content) as api, pytest.raises(NotJson, match="^desk: the answer is not JSON"):
+    with answering(content) as api, pytest.raises(NotJson, match=r"\Adesk: the answer is not JSON"):
         api.get("/runs")
