@@ -28,6 +28,9 @@ SECRET = b"of this installation"
         ("<jürgen@müller.example>", "<[email]>"),
         ("call +49 30 901820 or +1 (415) 555-2671", "call [phone] or [phone]"),
         ("(415) 555-2671, 415-555-2671, 0170 1234567, 030/901820-11", "[phone], [phone], [phone], [phone]"),
+        ("+49 1234567", "[phone]"),  # nine digits, the fewest
+        ("001/2 3.4-5(6)7 8", "[phone]"),
+        ("xapp-1234567890", "[key]"),  # the shortest of the keys
         ("4111 1111 1111 1111, 5500-0000-0000-0004, 378282246310005", "[card], [card], [card]"),
         ("sk-proj-abcdefghijklmnop1234", "[key]"),
         ("sk_live_abcdefghijklmnop1234", "[key]"),
@@ -188,7 +191,7 @@ def test_masking_twice_masks_no_more(text: str) -> None:
 
 KEYS = (
     "sk-", "rk_", "xoxb-", "xapp-", "AKIA", "ASIA", "ghp_", "github_pat_", "glpat-", "hf_", "npm_", "pypi-", "AIza",
-    "earer ", "BEARER ", "eyJ", "-----BEGIN PRIVATE KEY-----", "a@b.cd", "+49 30 901820", "4111 1111 1111 1111",
+    "earer ", "BEARER ", "eyJ", "-----BEGIN PRIVATE KEY-----", "a@b.cd", "+49 1234567", "4111 1111 1111 1111",
     "0170 12 34 56 7", "(415) 555-2671", "0a1B2c3D4e5F6g7H8", "a" * 35, ".", " ", "7", "-", "_", "x",
 )  # fmt: skip
 
