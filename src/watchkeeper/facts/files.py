@@ -4,6 +4,7 @@ import os
 import re
 import secrets
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -40,6 +41,7 @@ def write_file(
                 file,
                 compression={column.name: _codec(column) for column in columns},
                 use_dictionary=[column.name for column in columns if column.kind == "label"],
+                column_encoding={c.name: "DELTA_BINARY_PACKED" for c in columns if c.kind == "count"},
             )
             size = file.tell()
             file.flush()
@@ -48,21 +50,28 @@ def write_file(
         unfinished.rename(folder / name)
         _sync(folder)
     except OSError as error:
-        unfinished.unlink(missing_ok=True)
+        with suppress(OSError):
+            unfinished.unlink()
         raise StoreFailed(f"{folder}: the facts cannot be written: {error.strerror or error}") from None
     return name, size
 
 
 def _codec(column: Column) -> str:
     """Ids are rarely read and the most bytes; what figures are made of must be quick to read."""
-    return "zstd" if column.kind in ("id", "key") else "lz4"
+    match column.kind:
+        case "id" | "key":
+            return "zstd"
+        case "count":
+            return "none"  # their differences are packed already
+        case _:
+            return "lz4"
 
 
 def names_in(folder: Path) -> set[str]:
-    """The whole files of a folder; none where there is no folder."""
+    """The whole files of a folder; none where it is not there or cannot be read."""
     try:
         return {name for name in os.listdir(folder) if name.endswith(".parquet")}
-    except FileNotFoundError:
+    except OSError:
         return set()
 
 

@@ -10,6 +10,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
+import pytest
 import sqlalchemy as sa
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -90,8 +91,10 @@ def check(store: Store, folder: Path) -> None:
     assert sum(row.unpriced for row in rows) == (unpriced or 0)
 
 
-NUMBERS = st.integers(0, 6)
-MINUTES = st.integers(0, 300)
+NUMBERS = st.integers(0, 2)
+MINUTES = st.sampled_from([0, 30, 59, 60, 90, 120, 150, 240])
+ENDS = st.sampled_from([0, 69, 70, 130, 190, 600])
+"""Minutes at which facts are written: before the first hour has settled, at that moment, after all have."""
 
 
 @st.composite
@@ -147,8 +150,8 @@ STEPS = st.one_of(
     st.tuples(st.just("price"), st.sampled_from(["1", "2"])),
     st.tuples(st.just("reprice"), st.sampled_from(["1", "3"])),
     st.tuples(st.just("prune"), MINUTES),
-    st.tuples(st.just("write"), st.integers(0, 600)),
-    st.tuples(st.just("crash"), st.integers(0, 600)),
+    st.tuples(st.just("write"), ENDS),
+    st.tuples(st.just("crash"), ENDS),
 )
 
 
@@ -187,11 +190,82 @@ def emptied(store: Store) -> None:
             session.connection().execute(sa.text(f"DELETE FROM {table}"))
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
-@given(steps=st.lists(STEPS, min_size=1, max_size=9))
-def test_after_every_step_the_view_is_what_the_store_holds(store: Store, steps: list[tuple[str, Any]]) -> None:
+LATEST = 600
+"""Minutes after the start at which every hour has settled."""
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=list(HealthCheck))
+@given(steps=st.lists(st.tuples(STEPS, st.booleans()), min_size=4, max_size=9))
+def test_after_every_step_the_view_is_what_the_store_holds(
+    store: Store, steps: list[tuple[tuple[str, Any], bool]]
+) -> None:
+    """After half of the steps all is written, so that the next one touches hours that are files."""
     emptied(store)
     with tempfile.TemporaryDirectory() as folder:
-        for what, given_ in steps:
-            take(store, Path(folder), what, given_)
+        for (what, needs), written in steps:
+            take(store, Path(folder), what, needs)
             check(store, Path(folder))
+            if written:
+                take(store, Path(folder), "write", LATEST)
+                check(store, Path(folder))
+
+
+def stored(number: int, minutes: int, *, cost_nano_usd: int | None = None) -> Request:
+    call = Call(
+        span_id=f"{number:016x}",
+        provider="openai",
+        model_served="house",
+        tokens=Tokens(input=1_000, output=1),
+        cost_nano_usd=cost_nano_usd,
+    )
+    at = START + timedelta(minutes=minutes)
+    return Request(trace_id=f"{number:032x}", span_id=f"{number:016x}", started_at=at, route="r", calls=[call])
+
+
+def span(number: int, minutes: int, *, parent: int | None = None, last_ns: int = 1) -> Piece:
+    start = int((START + timedelta(minutes=minutes)).timestamp()) * 10**9
+    named = (
+        {"gen_ai.operation.name": "chat", "gen_ai.request.model": "house"}
+        if parent
+        else {"watchkeeper.kind": "request"}
+    )
+    made = Span(
+        f"{7:032x}", f"{number:016x}", f"{parent:016x}" if parent else None, "span", start, start + last_ns, False, "",
+        {}, "", named, (), False,
+    )  # fmt: skip
+    return piece_of(made, Counter())
+
+
+CHANGES: dict[str, list[tuple[str, Any]]] = {
+    "one more": [("import", [stored(1, 5)]), ("import", [stored(2, 6)])],
+    "one replaced": [("import", [stored(1, 5)]), ("import", [stored(1, 5, cost_nano_usd=9)])],
+    "one moved to another hour": [("import", [stored(1, 5)]), ("import", [stored(1, 65)])],
+    "a span later in the same hour": [("spans", [span(1, 5)]), ("spans", [span(2, 5, parent=1)])],
+    "a root in another hour": [("spans", [span(2, 65, parent=1)]), ("spans", [span(1, 5)])],
+    "a root that moved": [("spans", [span(1, 65)]), ("spans", [span(1, 5, last_ns=9 * 10**12)])],
+    "a price": [("import", [stored(1, 5)]), ("price", "1")],
+    "another price": [("import", [stored(1, 5)]), ("price", "1"), ("reprice", "3")],
+    "pruned": [("import", [stored(1, 5), stored(2, 65)]), ("prune", 60)],
+}
+
+
+@pytest.mark.parametrize("steps", CHANGES.values(), ids=CHANGES)
+def test_what_changes_after_it_was_written_is_seen_at_once(
+    store: Store, tmp_path: Path, steps: list[tuple[str, Any]]
+) -> None:
+    for what, needs in steps:
+        before = in_the_view(store, tmp_path, "calls"), in_the_view(store, tmp_path, "requests")
+        take(store, tmp_path, what, needs)
+        check(store, tmp_path)
+        assert before != (in_the_view(store, tmp_path, "calls"), in_the_view(store, tmp_path, "requests"))
+        take(store, tmp_path, "write", LATEST)
+        check(store, tmp_path)
+
+
+def test_feedback_touches_the_hours_of_its_trace(sqlite_store: Store, tmp_path: Path) -> None:
+    take(sqlite_store, tmp_path, "import", [stored(1, 5)])
+    take(sqlite_store, tmp_path, "write", LATEST)
+    take(sqlite_store, tmp_path, "feedback", 2)
+    assert service.state(sqlite_store, tmp_path).oldest_open is None
+    take(sqlite_store, tmp_path, "feedback", 1)
+    assert service.state(sqlite_store, tmp_path).oldest_open == START
