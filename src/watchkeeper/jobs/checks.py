@@ -14,8 +14,8 @@ from watchkeeper.jobs.prices import rate_overrides
 from watchkeeper.model_watch.upgrade import upgrade_finding, upgrade_notice, upgrade_subject
 from watchkeeper.prompts.files import read_prompt
 from watchkeeper.providers.connect import ProviderConfig
+from watchkeeper.providers.outage import ProviderFailed
 from watchkeeper.regression import service as regression
-from watchkeeper.regression.runner import ProviderFailed
 from watchkeeper.regression.service import Comparing, OnProgress, Target
 from watchkeeper.regression.suite import Suite
 from watchkeeper.regression.suite_files import check_renders, read_routes, read_suite, suite_names

@@ -1,37 +1,20 @@
-"""Asks every case of a run, stores every answer as it comes, and stops when going on is pointless.
+"""Asks every case of a run, stores every answer as it comes, and stops when going on is pointless."""
 
-The hot loop: as many workers as the provider allows pull cases from one queue; finished attempts
-collect in memory and are committed together, at most `FLUSH_EVERY_S` apart, in a thread.
-"""
-
-import asyncio
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from watchkeeper.cost.own_calls import Price
 from watchkeeper.foundation.clock import Clock
-from watchkeeper.foundation.errors import Misconfigured, NotFound, Transient
+from watchkeeper.foundation.work_through import work_through
 from watchkeeper.providers.interface import CallFailure, ChatModel, Completion, Message
+from watchkeeper.providers.outage import stop_if_pointless
 from watchkeeper.providers.retry import OUTAGE
 from watchkeeper.regression.attempt import AttemptResult, attempt_of
 
 FEWEST_OUTAGES = 10
 """A run that ends with so many calls in a row that found nobody there was cut off; fewer are bad luck."""
-
-FLUSH_EVERY_S = 0.4
-"""Longest time an answer that was paid for is only in memory."""
-
-Price = Callable[[Completion], int | None]
-"""What a call cost, in nano-dollars, or None."""
-
-
-class ProviderFailed(Transient):
-    """A provider gave no answers; what it did give is stored and the run can go on later."""
-
-    def __init__(self, provider: str, message: str) -> None:
-        self.provider = provider
-        super().__init__(message)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,57 +83,15 @@ async def ask_all(
         ProviderFailed: If the provider is unreachable, or its quota is used up.
         StoreFailed: If an answer cannot be stored.
     """
-    finished: list[AttemptResult] = []
-    queue = iter(asking)
 
-    async def work() -> None:
-        for item in queue:
-            outcome = await chat.complete(model, item.messages, params)
-            cost = price(outcome) if isinstance(outcome, Completion) else None
-            attempt = attempt_of(item.case_id, item.repeat, outcome, cost_nano_usd=cost, at=clock.now())
-            if isinstance(outcome, CallFailure):
-                _stop_if_pointless(outcome, provider, model)
-            finished.append(attempt)
-            progress.add(attempt)
-
-    async def flush_now() -> None:
-        if batch := finished[:]:
-            del finished[: len(batch)]
-            await asyncio.to_thread(save, batch)
-
-    async def flush_often() -> None:
-        while True:
-            await asyncio.sleep(FLUSH_EVERY_S)
-            await flush_now()
+    async def ask(item: Asking) -> AttemptResult:
+        outcome = await chat.complete(model, item.messages, params)
+        cost = price(outcome) if isinstance(outcome, Completion) else None
+        if isinstance(outcome, CallFailure):
+            stop_if_pointless(outcome, provider, model)
+        attempt = attempt_of(item.case_id, item.repeat, outcome, cost_nano_usd=cost, at=clock.now())
+        progress.add(attempt)
+        return attempt
 
     # Half as many again as may call at once: those waiting for a retry hold no place in the call.
-    workers = [asyncio.ensure_future(work()) for _ in range(min(len(asking), concurrency + concurrency // 2 + 1))]
-    flusher = asyncio.ensure_future(flush_often())
-    try:
-        await _all_or_first_error([*workers, flusher], until=workers)
-    finally:
-        for task in (*workers, flusher):
-            task.cancel()
-        await asyncio.gather(*workers, flusher, return_exceptions=True)
-        # Shielded: even a second Ctrl-C must not lose answers that were paid for.
-        await asyncio.shield(flush_now())
-
-
-async def _all_or_first_error(tasks: Sequence[asyncio.Future[None]], *, until: Sequence[asyncio.Future[None]]) -> None:
-    pending = set(until)
-    while pending:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-        for task in done:
-            task.result()
-        tasks = [task for task in tasks if not task.done()]
-        pending -= done
-
-
-def _stop_if_pointless(failure: CallFailure, provider: str, model: str) -> None:
-    match failure.error_type:
-        case "model_not_found":
-            raise NotFound("model", f"{provider}/{model}", [], where=f"at provider {provider!r}")
-        case "auth":
-            raise Misconfigured(f"provider {provider!r} refused the key: {failure.message}")
-        case "quota_exhausted" | "circuit_open":
-            raise ProviderFailed(provider, f"provider {provider!r}: {failure.message}")
+    await work_through(asking, ask, workers=min(len(asking), concurrency + concurrency // 2 + 1), save=save)

@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
+from watchkeeper.cost.own_calls import price_by
 from watchkeeper.cost.prices import PriceList
 from watchkeeper.cost.rates import Override
 from watchkeeper.database.engine import Store
@@ -14,12 +15,13 @@ from watchkeeper.foundation.clock import Clock
 from watchkeeper.foundation.errors import Conflict, NotFound, Transient
 from watchkeeper.foundation.ids import new_id
 from watchkeeper.providers.connect import ProviderConfig, connect
-from watchkeeper.providers.interface import CallFailure, ChatModel, Completion
+from watchkeeper.providers.interface import CallFailure, ChatModel
+from watchkeeper.providers.outage import ProviderFailed
 from watchkeeper.regression import lease, store
 from watchkeeper.regression.attempt import AttemptResult, Attempts
 from watchkeeper.regression.compare import score_suite
 from watchkeeper.regression.report import Side, SuiteOutcome, as_document, decide
-from watchkeeper.regression.runner import FEWEST_OUTAGES, Asking, ProviderFailed, RunProgress, ask_all
+from watchkeeper.regression.runner import FEWEST_OUTAGES, Asking, RunProgress, ask_all
 from watchkeeper.regression.store import StoredRun, StoredVerdict
 from watchkeeper.regression.suite import Suite, identity, messages_of
 from watchkeeper.stats.paired import prepare
@@ -231,12 +233,6 @@ async def _ask(
     ]
 
     async def fill(run: _Run, state: RunProgress) -> None:
-        def price(completion: Completion) -> int | None:
-            if completion.cost_nano_usd is not None:
-                return completion.cost_nano_usd
-            model = completion.model_served or run.target.model
-            return prices[run.target.provider].cost(model, completion.usage, at=clock.now())
-
         def save(batch: list[AttemptResult]) -> None:
             with opened.write() as session:
                 store.save_attempts(session, run.id, batch, now=clock.now())
@@ -250,7 +246,7 @@ async def _ask(
             chat=chats[run.target.provider],
             params=run.target.suite.params,
             concurrency=providers[run.target.provider].concurrency,
-            price=price,
+            price=price_by(prices[run.target.provider], run.target.model, clock),
             save=save,
             progress=state,
             clock=clock,
