@@ -1,4 +1,4 @@
-"""What `doctor` says of the records: how many, how fresh, and what the receiver did to them."""
+"""What `doctor` says of the records: how many, how fresh, and what the receiver did to them; how far the facts are."""
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -8,6 +8,7 @@ import pytest
 from watchkeeper.app import App
 from watchkeeper.cli.diagnosis import Line, examine
 from watchkeeper.database.engine import Store
+from watchkeeper.facts.service import write_settled
 from watchkeeper.foundation.clock import FrozenClock
 from watchkeeper.observability import service
 from watchkeeper.observability.wire import request_of
@@ -56,3 +57,16 @@ def test_what_the_receiver_dropped_or_mended_since_yesterday_is_told(tmp_path: P
     line = line_of("intake", tmp_path, sqlite_store)
     said = "since 2026-11-23: 3 x attribute, 3 x parent; docs/records.md says what each means"
     assert (line.state, line.detail) == ("note", said)
+
+
+def test_facts_that_are_behind_are_said_with_the_hour_they_stop_at(tmp_path: Path, sqlite_store: Store) -> None:
+    line = line_of("facts", tmp_path, sqlite_store)
+    assert (line.state, line.detail) == ("ok", "0 hours written, 0.0 MB, none open")
+    raw = {"trace_id": "1" * 32, "started_at": (NOW - timedelta(hours=3)).isoformat(), "route": "answers"}
+    service.import_requests(sqlite_store, [request_of(raw)])
+    line = line_of("facts", tmp_path, sqlite_store)
+    detail = "0 hours written, 0.0 MB, the oldest open hour begins 2026-11-24T07:00Z"
+    assert (line.state, line.detail) == ("note", detail)
+    write_settled(sqlite_store, tmp_path / "facts", NOW)
+    line = line_of("facts", tmp_path, sqlite_store)
+    assert (line.state, line.detail) == ("ok", "1 hours written, 0.0 MB, none open")

@@ -65,6 +65,7 @@ page that comes with watchkeeper. See one: `watchkeeper runbooks show model-regr
 
 _IGNORE = """\
 watchkeeper.db*
+facts/
 .watchkeeper/
 """
 

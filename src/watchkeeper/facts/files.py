@@ -25,7 +25,8 @@ def write_file(
 ) -> tuple[str, int]:
     """Write an hour's facts durably; the file's name in the folder, and its bytes.
 
-    Until it is whole it has another name, and nobody reads it before its name is in the store.
+    Until it is whole it has another name, and nobody reads it before its name is in the store. Equal labels stand
+    together, which makes it smaller and quicker to group.
 
     Raises:
         StoreFailed: If the disk is full or the folder cannot be written.
@@ -33,6 +34,8 @@ def write_file(
     start = datetime.fromtimestamp(hour * 3600, UTC)
     name = f"{start:%Y%m%dT%H}-v{version}-{secrets.token_hex(4)}.parquet"
     unfinished = folder / f"{name}.tmp"
+    labels = [(column.name, "ascending") for column in columns if column.kind == "label"]
+    table = table.sort_by(labels)
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with unfinished.open("xb") as file:
