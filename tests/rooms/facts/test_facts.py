@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import sqlalchemy as sa
 
 from watchkeeper.database.engine import Store
 from watchkeeper.facts import service
@@ -122,6 +123,23 @@ def test_of_two_writers_the_one_that_read_earlier_does_not_win(store: Store, tmp
     service.write_settled(slow, tmp_path, SETTLED)
     assert numbers(store, tmp_path) == [1, 2]
     assert service.write_settled(store, tmp_path, SETTLED).hours == 0
+
+
+def test_a_request_that_moves_while_the_view_is_read_is_there_once(store: Store, tmp_path: Path) -> None:
+    """Between the list of hours and the rows of the open one it goes from a file's hour to that one."""
+    records.import_requests(store, [request(1), request(2, minutes=65)])
+    service.write_settled(store, tmp_path, SETTLED)
+    moved: list[bool] = []
+
+    def move(_connection: Any, _cursor: Any, statement: str, *_rest: Any) -> None:
+        if "fact_hours" in statement and not moved:
+            moved.append(True)
+            records.import_requests(store, [request(1, minutes=66)])
+
+    sa.event.listen(store.reader, "after_cursor_execute", move)
+    assert numbers(store, tmp_path) == [1, 2]
+    assert moved == [True]
+    assert service.read(store, tmp_path, "requests", HOUR, HOUR + timedelta(hours=1)).num_rows == 0
 
 
 def test_an_hour_that_lost_all_its_requests_has_no_file(store: Store, tmp_path: Path) -> None:
