@@ -81,7 +81,10 @@ class Intake:
             self._refused[why] += 1
 
     def put(self, pieces: Sequence[Piece], counts: Mapping[str, int]) -> "Future[None]":
-        """Queue pieces and what was dropped of them; the result comes after their commit, or as the store's error."""
+        """Queue pieces and what was dropped of them; the result comes after their commit, or as the store's error.
+
+        Cancelled before their turn, they are forgotten: whoever stopped waiting sends them again.
+        """
         done: Future[None] = Future()
         with self._changed:
             if self._closed:
@@ -155,4 +158,4 @@ class Intake:
         while self._waiting and spans + len(self._waiting[0].pieces) <= _MOST_SPANS:
             batch.append(self._waiting.popleft())
             spans += len(batch[-1].pieces)
-        return batch
+        return [each for each in batch if each.done.set_running_or_notify_cancel()]

@@ -7,7 +7,7 @@ everything that is our trouble is 503 with a Retry-After they accept.
 import asyncio
 import gc
 import threading
-from concurrent.futures import BrokenExecutor
+from concurrent.futures import BrokenExecutor, Future, ThreadPoolExecutor
 from typing import Any
 
 from fastapi import APIRouter, Request, Response
@@ -32,6 +32,7 @@ _SMALL = 32 * 2**10
 
 _ENCODINGS: dict[str, Encoding] = {"application/x-protobuf": "protobuf", "application/json": "json"}
 _starting = threading.Lock()
+_nearby = ThreadPoolExecutor(2, thread_name_prefix="decoding")
 
 
 @router.post("/v1/traces")
@@ -65,6 +66,7 @@ async def _take(request: Request, what: otlp.Signal) -> Response:
         intake.refuse("refused: content encoding")
         return _status(415, "send gzip or no content encoding", encoding)
     reserved = 0
+    working: Future[Any] | None = None  # what goes on with the body in another thread or process
     try:
         body = bytearray()
         async for piece in request.stream():
@@ -80,15 +82,20 @@ async def _take(request: Request, what: otlp.Signal) -> Response:
             intake.admit(more := max(0, len(body) - packed))
             reserved += more
         async with asyncio.timeout(_PATIENCE_S):
-            decoded, pieces = await _taken_apart(request.app, bytes(body), encoding, what)
+            working = _taken_apart(request.app, bytes(body), encoding, what)
             body.clear()
-            await asyncio.shield(asyncio.wrap_future(intake.put(pieces, decoded.counts)))
+            decoded, pieces = await asyncio.wrap_future(working)
+            working = intake.put(pieces, decoded.counts)
+            await asyncio.wrap_future(working)
     except Unreadable as problem:
         intake.refuse("refused: too large" if problem.too_large else "refused: unreadable")
         return _status(413 if problem.too_large else 400, problem.problem, encoding)
     except TimeoutError:
         intake.refuse("refused: store busy")
         return _status(503, "the store is busy", encoding, retry_after=2)
+    except BrokenExecutor:
+        intake.refuse("refused: decoding interrupted")
+        return _status(503, "decoding was interrupted; try again", encoding, retry_after=1)
     except Transient as problem:
         intake.refuse("refused: queue full" if isinstance(problem, Overloaded) else "refused: store busy")
         return _status(503, str(problem), encoding, retry_after=min(5, max(1, round(problem.retry_after_s or 1))))
@@ -99,19 +106,25 @@ async def _take(request: Request, what: otlp.Signal) -> Response:
         intake.refuse("refused: fault")
         return _status(503, f"could not be stored: {type(error).__name__}", encoding, retry_after=5)
     finally:
-        intake.leave(reserved)
+        _give_back(intake, reserved, working)
     return Response(otlp.answer(what, encoding, decoded), media_type=_media(encoding))
 
 
-async def _taken_apart(app: Any, body: bytes, encoding: Encoding, what: otlp.Signal) -> tuple[Decoded, list[Piece]]:
+def _give_back(intake: Intake, reserved: int, working: "Future[Any] | None") -> None:
+    """The room of a body is free when nothing works on it any more: a sender that was told to wait sends it again."""
+    if working is None or working.done():
+        intake.leave(reserved)
+    else:
+        working.add_done_callback(lambda _: intake.leave(reserved))
+
+
+def _taken_apart(app: Any, body: bytes, encoding: Encoding, what: otlp.Signal) -> "Future[tuple[Decoded, list[Piece]]]":
     opened: App = app.state.watchkeeper
     now = opened.clock.now()
     if len(body) < _SMALL:
-        return await run_in_threadpool(taken_apart, body, encoding, what, app.state.privacy, now)
-    try:
-        return await asyncio.wrap_future(app.state.decoding.submit(body, encoding, what, now))
-    except BrokenExecutor:
-        raise Overloaded("decoding was interrupted; try again", retry_after_s=1) from None
+        return _nearby.submit(taken_apart, body, encoding, what, app.state.privacy, now)
+    submitted: Future[tuple[Decoded, list[Piece]]] = app.state.decoding.submit(body, encoding, what, now)
+    return submitted
 
 
 def _intake(app: Any) -> Intake:
