@@ -326,7 +326,6 @@ def upgrade() -> None:
         sa.PrimaryKeyConstraint("fact", "hour", name="pk_fact_hours"),
         sqlite_with_rowid=False,
     )
-
     op.create_table(
         "price_changes",
         sa.Column("id", sa.Integer(), nullable=False),
