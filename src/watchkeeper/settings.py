@@ -16,11 +16,12 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watchkeeper.foundation.clock import parse_age
 from watchkeeper.foundation.errors import Misconfigured
+from watchkeeper.sections import BudgetSettings, LatencySettings, Section
 
 if TYPE_CHECKING:
     from watchkeeper.observability.redact import Policy
@@ -28,11 +29,7 @@ if TYPE_CHECKING:
 CONFIG_NAME = "watchkeeper.toml"
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class StoreSettings(_Section):
+class StoreSettings(Section):
     """Where records, runs and incidents are kept."""
 
     url: str = Field(
@@ -45,7 +42,7 @@ class StoreSettings(_Section):
     )
 
 
-class WebSettings(_Section):
+class WebSettings(Section):
     """The pages and the ingest API."""
 
     host: str = Field("127.0.0.1", description="Address to listen on; loopback unless you put a proxy in front.")
@@ -53,7 +50,7 @@ class WebSettings(_Section):
     base_url: str = Field("http://127.0.0.1:8700", description="How people reach the pages; used in messages.")
 
 
-class ProviderSettings(_Section):
+class ProviderSettings(Section):
     """One model provider; its section's name is the PROVIDER of PROVIDER/MODEL."""
 
     kind: Literal["openai", "anthropic"] = Field("openai", description="The wire it speaks.")
@@ -69,7 +66,7 @@ class ProviderSettings(_Section):
         return (os.environ.get(self.api_key_env) or None) if self.api_key_env else None
 
 
-class RouteSettings(_Section):
+class RouteSettings(Section):
     """One feature or endpoint of the application."""
 
     model: str = Field(description="The model it calls now, PROVIDER/MODEL.")
@@ -92,7 +89,7 @@ class RouteSettings(_Section):
         return value
 
 
-class SlackSettings(_Section):
+class SlackSettings(Section):
     """Where the team is told."""
 
     channel: str = Field("#llm-oncall", description="Channel name or id.")
@@ -106,38 +103,28 @@ class SlackSettings(_Section):
         return os.environ.get(self.token_env) or None
 
 
-class RunbookSettings(_Section):
+class RunbookSettings(Section):
     """The team's own pages; they win over ours of the same name."""
 
     path: Path = Field(Path("runbooks"), description="Folder of your own pages, under the file's folder.")
     base_url: str = Field("", description="Where the pages are published; empty: the web page of this installation.")
 
 
-class SuiteSettings(_Section):
+class SuiteSettings(Section):
     """Regression suites."""
 
     path: Path = Field(Path("suites"), description="Folder of the suites, under the file's folder.")
     prompts: Path = Field(Path("prompts"), description="Folder of prompt versions, prompts/ID/VERSION.md.")
 
 
-class SamplingSettings(_Section):
+class SamplingSettings(Section):
     """How many live answers are judged."""
 
     rate: float = Field(0.02, ge=0, le=1, description="Share of live answers to judge.")
     judge_budget_usd_per_day: float = Field(5.0, ge=0, description="Most to spend on judging, US dollars a day.")
 
 
-class BudgetSettings(_Section):
-    """One spending limit."""
-
-    name: str
-    period: Literal["day", "week", "month"] = "month"
-    limit_usd: float = Field(gt=0, description="US dollars per period.")
-    where: dict[str, str] = Field(default_factory=dict, description="Only requests with these labels.")
-    timezone: str = "UTC"
-
-
-class PriceOverrideSettings(_Section):
+class PriceOverrideSettings(Section):
     """A negotiated rate, in US dollars per million tokens; it wins over the list price."""
 
     provider: str = Field(description='As the records name it; "*" is every provider.')
@@ -151,15 +138,15 @@ class PriceOverrideSettings(_Section):
     per_request: Decimal = Field(Decimal(0), ge=0, description="US dollars of every call besides its tokens.")
 
 
-class PriceSettings(_Section):
+class PriceSettings(Section):
     """What calls cost where the list price is not what you pay."""
 
-    overrides: list[PriceOverrideSettings] = []
+    overrides: list[PriceOverrideSettings] = Field([], description="Rates of your own.")
     alert_calls: int = Field(5, ge=1, description="Unpriced calls of one model in a day before somebody is told.")
     alert_share: float = Field(0.01, ge=0, le=1, description="And at least this share of the day's calls.")
 
 
-class SourceSettings(_Section):
+class SourceSettings(Section):
     """A tool that records requests already: they are pulled from it, and scores are pushed back."""
 
     kind: Literal["langfuse", "phoenix", "langsmith", "helicone", "weave"]
@@ -202,7 +189,7 @@ CLOUDS: Mapping[str, str] = MappingProxyType(
 """Kind of source -> the root of its vendor's own API."""
 
 
-class PrivacySettings(_Section):
+class PrivacySettings(Section):
     """What is taken out of records before they are stored."""
 
     redact: bool = Field(True, description="Mask e-mail addresses, phone and card numbers, keys and your own patterns.")
@@ -247,9 +234,18 @@ class Settings(BaseSettings):
     suites: SuiteSettings = SuiteSettings()
     sampling: SamplingSettings = SamplingSettings()
     budgets: list[BudgetSettings] = []
+    latency: LatencySettings = LatencySettings()
     prices: PriceSettings = PriceSettings()
     privacy: PrivacySettings = PrivacySettings()
     sources: dict[str, SourceSettings] = {}
+
+    @field_validator("budgets")
+    @classmethod
+    def _have_names_of_their_own(cls, value: list[BudgetSettings]) -> list[BudgetSettings]:
+        names = [budget.name for budget in value]
+        if twice := sorted({name for name in names if names.count(name) > 1}):
+            raise ValueError(f"two budgets are named {twice[0]!r}; give each a name of its own")
+        return value
 
     @classmethod
     def settings_customise_sources(
@@ -365,6 +361,7 @@ def _explain(path: Path, error: ValidationError) -> str:
 def _known_keys() -> set[str]:
     sections = (
         StoreSettings, WebSettings, ProviderSettings, RouteSettings, SlackSettings, RunbookSettings, SuiteSettings,
-        SamplingSettings, BudgetSettings, PriceSettings, PriceOverrideSettings, PrivacySettings, SourceSettings,
+        SamplingSettings, BudgetSettings, LatencySettings, PriceSettings, PriceOverrideSettings, PrivacySettings,
+        SourceSettings,
     )  # fmt: skip
     return set(Settings.model_fields).union(*(section.model_fields for section in sections))

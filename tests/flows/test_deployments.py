@@ -19,6 +19,8 @@ def test_what_runs_when_is_pinned() -> None:
         "price-records": "cron 3-59/15 * * * * UTC",
         "deliver-alerts": "cron */5 * * * * UTC",
         "pull-records": "cron 1-59/5 * * * * UTC",
+        "check-budgets": "cron 4-59/10 * * * * UTC",
+        "check-latency": "cron 12 * * * * UTC",
         "write-facts": "cron 6-59/10 * * * * UTC",
     }
 

@@ -12,9 +12,11 @@ from typer.exceptions import TyperException
 import watchkeeper
 from watchkeeper.cli import (
     alerts,
+    budgets,
     checks,
     example,
     incidents,
+    latency,
     models,
     prices,
     records,
@@ -74,6 +76,8 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(records.app, name="records")
 app.add_typer(prices.app, name="prices")
+app.add_typer(budgets.app, name="budgets")
+app.add_typer(latency.app, name="latency")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(runbooks.app, name="runbooks")

@@ -8,7 +8,6 @@ horizon, from a rolling origin) and 8.1 (exponential smoothing); coverage is mea
 """
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from typing import Literal
@@ -18,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import special
 
-from watchkeeper.stats.spend import Burn, Expectation, History, burn, expectation, midnight_of
+from watchkeeper.stats.spend import Burn, Expectation, History, burn, expectation, local_hours, midnight_of
 
 Period = Literal["day", "week", "month"]
 Verdict = Literal["within", "burning", "exceeded"]
@@ -65,13 +64,17 @@ class BudgetState:
     verdict: Verdict
 
 
-def period_of(now: datetime, period: Period, zone: ZoneInfo) -> tuple[datetime, datetime]:
-    """The day, week (from Monday) or month that `now` is in, as local midnights; the end is outside."""
+def period_of(now: datetime, period: Period, zone: ZoneInfo, *, week_start: int = 0) -> tuple[datetime, datetime]:
+    """The day, week or month that `now` is in, as local midnights; the end is outside.
+
+    Args:
+        week_start: Weekday a week begins on; Monday is 0.
+    """
     today = now.astimezone(zone).date()
     if period == "day":
         first, after = today, today + timedelta(days=1)
     elif period == "week":
-        first = today - timedelta(days=today.weekday())
+        first = today - timedelta(days=(today.weekday() - week_start) % 7)
         after = first + timedelta(days=7)
     else:
         first = today.replace(day=1)
@@ -96,34 +99,41 @@ def budget_state(known: History, *, limit: float, period: Period, spent: float |
     spent = float(known.amounts[after_start:].sum()) if spent is None else spent
     usual = expectation(known)
     burning = None if usual is None else burn(known, usual)
-    forecast = _forecast(known, usual, spent=spent, limit=limit, starts=starts, ends=ends)
-    certain = forecast.interval is not None and forecast.interval[0] > limit
+    ahead = forecast(known, usual, spent=spent, limit=limit, starts=starts, ends=ends)
+    certain = ahead.interval is not None and ahead.interval[0] > limit
     verdict: Verdict = "within"
     if spent >= limit:
         verdict = "exceeded"
     elif certain or (burning is not None and (burning.fast or burning.slow)):
         verdict = "burning"
-    return BudgetState(starts=starts, ends=ends, spent=spent, burn=burning, forecast=forecast, verdict=verdict)
+    return BudgetState(starts=starts, ends=ends, spent=spent, burn=burning, forecast=ahead, verdict=verdict)
 
 
-def _forecast(
+def forecast(
     known: History, usual: Expectation | None, *, spent: float, limit: float, starts: datetime, ends: datetime
 ) -> Forecast:
+    """What a period will have cost, and when its limit is reached.
+
+    Args:
+        usual: Of the same history; None where there is too little of it: then today's pace is carried on.
+        spent: In the period so far, US dollars, as `limit`.
+        starts, ends: Of the period, half-open; `ends` in the zone whose days count.
+    """
     days = _totals(known)
     if usual is None or len(days) < _FEWEST_DAYS:
         return _by_pace(known, spent=spent, limit=limit, starts=starts, ends=ends)
     today = known.midnight().date()
     factors = _weekday_factors(days, today)
-    level = _level(days, factors, today)
-    hours = _hours_left(known.now, ends)
+    levels = _levels(days, factors, today)
     shape = usual.hourly / np.maximum(usual.hourly.sum(axis=1, keepdims=True), 1e-12)
-    ahead = np.array([level * factors[t.weekday()] * shape[t.weekday(), t.hour] * share for t, share in hours])
+    times, shares = _hours_left(known.now, ends)
+    weekdays, hours = local_hours(float(times[0]), len(times), known.zone)
+    ahead = levels[-1] * factors[weekdays] * shape[weekdays, hours] * shares
     rest = float(ahead.sum())
-    width = _log_error(days, factors, today, horizon=max(1, math.ceil(len(hours) / 24)))
-    times = [t for t, _ in hours]
+    width = _log_error(days, factors, today, horizon=max(1, math.ceil(len(times) / 24)))
 
     def reached(factor: float) -> datetime | None:
-        return _when(times, ahead * factor, limit - spent, ends) if spent < limit else None
+        return _when(times, shares, ahead * factor, limit - spent, known.zone) if spent < limit else None
 
     interval = between = None
     if width is not None:
@@ -155,7 +165,7 @@ def _totals(known: History) -> _Floats:
 
 
 def _weekdays(count: int, today: date) -> NDArray[np.int64]:
-    return np.array([(today - timedelta(days=ago)).weekday() for ago in range(count, 0, -1)], dtype=np.int64)
+    return np.asarray((today.weekday() - np.arange(count, 0, -1)) % 7, dtype=np.int64)
 
 
 def _weekday_factors(days: _Floats, today: date) -> _Floats:
@@ -167,23 +177,26 @@ def _weekday_factors(days: _Floats, today: date) -> _Floats:
     return np.asarray(np.exp(means - means.mean()))
 
 
-def _level(days: _Floats, factors: _Floats, today: date) -> float:
-    """The average day now: the mean of logarithms with a half-life."""
+def _levels(days: _Floats, factors: _Floats, today: date) -> _Floats:
+    """The average day as it was known before each day and today: the mean of logarithms with a half-life.
+
+    Returns:
+        shape (days + 1,); the first, before any day, is NaN.
+    """
     logs = np.log(days) - np.log(factors[_weekdays(len(days), today)])
-    weights = 0.5 ** (np.arange(len(days) - 1, -1, -1) / _HALF_LIFE)
-    return float(np.exp(weights @ logs / weights.sum()))
+    decay, total, weight = 0.5 ** (1 / _HALF_LIFE), 0.0, 0.0
+    levels = [math.nan]
+    for log in logs.tolist():
+        total, weight = total * decay + log, weight * decay + 1
+        levels.append(math.exp(total / weight))
+    return np.array(levels)
 
 
 def _log_error(days: _Floats, factors: _Floats, today: date, *, horizon: int) -> float | None:
     """Half the width of the interval on the logarithm: what forecasts over so many days missed by."""
     n = len(days)
-    errors = []
-    for origin in range(min(7, max(2, n // 2)), n - horizon + 1):
-        date_then = today - timedelta(days=n - origin)
-        level = _level(days[:origin], factors, date_then)
-        weekday = _weekdays(n, today)[origin : origin + horizon]
-        errors.append(math.log(float(days[origin : origin + horizon].sum()) / (level * float(factors[weekday].sum()))))
-    if len(errors) < 2:
+    origins = np.arange(min(7, max(2, n // 2)), n - horizon + 1)
+    if len(origins) < 2:
         if n < 7:
             return None
         # Not one stretch so long: one as long as there is, wider by the root of what is lacking.
@@ -192,29 +205,29 @@ def _log_error(days: _Floats, factors: _Floats, today: date, *, horizon: int) ->
             return None
         width = _log_error(days, factors, today, horizon=shorter)
         return None if width is None else width * math.sqrt(horizon / shorter)
-    spread = math.sqrt(sum(e * e for e in errors) / len(errors))
+    spent, expected = (np.append(0.0, np.cumsum(each)) for each in (days, factors[_weekdays(n, today)]))
+    forecasts = _levels(days, factors, today)[origins] * (expected[origins + horizon] - expected[origins])
+    errors = np.log((spent[origins + horizon] - spent[origins]) / forecasts)
+    spread = float(np.sqrt(np.mean(errors**2)))
     freedom = max(3.0, (n - 14) / min(horizon, 7))
     return float(special.stdtrit(freedom, 1 - _OUTSIDE)) * spread
 
 
-def _hours_left(now: datetime, ends: datetime) -> list[tuple[datetime, float]]:
-    """Local start of every hour from now to the end, and how much of it is left."""
-    zone, at, last = ends.tzinfo, now.timestamp(), ends.timestamp()
-    hours = []
-    while at < last:
-        following = min(last, (math.floor(at / 3600 + 1e-9) + 1) * 3600)
-        hours.append((datetime.fromtimestamp(at, zone), (following - at) / 3600))
-        at = following
-    return hours
+def _hours_left(now: datetime, ends: datetime) -> tuple[_Floats, _Floats]:
+    """Start of every hour from now to the end, as timestamps, and how much of it is left; the first is cut short."""
+    at, last = now.timestamp(), ends.timestamp()
+    starts = np.arange(math.floor(at / 3600 + 1e-9) * 3600, last - 1e-6, 3600)
+    following = np.minimum(starts + 3600, last)
+    return starts, (following - np.maximum(starts, at)) / 3600
 
 
-def _when(times: Sequence[datetime], ahead: _Floats, left: float, ends: datetime) -> datetime | None:
+def _when(times: _Floats, shares: _Floats, ahead: _Floats, left: float, zone: ZoneInfo) -> datetime | None:
+    """When the hours ahead will have cost what is left."""
     total = np.cumsum(ahead)
     place = int(np.searchsorted(total, left))
     if place >= len(times):
         return None
     before = float(total[place - 1]) if place else 0.0
-    following = times[place + 1] if place + 1 < len(times) else ends
-    share = (left - before) / float(ahead[place]) if ahead[place] > 0 else 0.0
-    at = times[place].timestamp() + share * (following.timestamp() - times[place].timestamp())
-    return datetime.fromtimestamp(at, ends.tzinfo)
+    part = (left - before) / float(ahead[place]) if ahead[place] > 0 else 0.0
+    begins = float(times[place]) + (3600 * (1 - float(shares[0])) if place == 0 else 0.0)
+    return datetime.fromtimestamp(begins + part * 3600 * float(shares[place]), zone)

@@ -24,6 +24,9 @@ FLOOR = 1.2
 CERTAIN, LIKELY = 1e-5, 1e-3
 """p below which one check is an alarm, and below which two checks running are."""
 
+STREAMS = 50
+"""How many streams the limits serve."""
+
 _ENOUGH = 100
 _MOST_HOURS = 24
 _LEAST_SPREAD, _MOST_SPREAD = 0.002, 0.5
@@ -73,11 +76,17 @@ def slower(recent: Sequence[Hour], spread: float, *, share: float = 0.05) -> flo
     return beta_binomial_tail(x, n, share * (1 - spread) / spread, (1 - share) * (1 - spread) / spread)
 
 
-def is_alarm(p_now: float | None, p_before: float | None) -> bool:
-    """Whether this check and the one before it are reason to tell somebody."""
+def is_alarm(p_now: float | None, p_before: float | None, *, streams: int = STREAMS) -> bool:
+    """Whether this check and the one before it are reason to tell somebody.
+
+    Args:
+        streams: How many are looked at; the limits serve `STREAMS` of them and are stricter for more.
+    """
     if p_now is None:
         return False
-    return p_now < CERTAIN or (p_now < LIKELY and p_before is not None and p_before < LIKELY)
+    stricter = min(1.0, STREAMS / max(1, streams))
+    likely = LIKELY * stricter**0.5  # of two checks running
+    return p_now < CERTAIN * stricter or (p_now < likely and p_before is not None and p_before < likely)
 
 
 def beta_binomial_tail(least: int, n: int, a: float, b: float) -> float:

@@ -13,6 +13,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from functools import lru_cache
 from zoneinfo import ZoneInfo
 
 import numpy as np
@@ -90,6 +91,15 @@ def midnight_of(day: date, zone: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=zone)
 
 
+@lru_cache(maxsize=16)
+def local_hours(
+    begins: float, count: int, zone: ZoneInfo, *, step_s: float = 3600.0
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Weekday (Monday 0) and hour of steps that begin at a timestamp and follow each other."""
+    times = [datetime.fromtimestamp(begins + step_s * n, zone) for n in range(count)]
+    return np.array([t.weekday() for t in times], np.int64), np.array([t.hour for t in times], np.int64)
+
+
 def history(at: Sequence[datetime], amounts: Sequence[float], *, now: datetime, zone: ZoneInfo) -> History:
     """Amounts put into five-minute steps; what comes after `now` is left out.
 
@@ -120,10 +130,6 @@ class Expectation:
     hourly: _Floats
     dispersion: float
     daily: float
-
-    def at(self, times: Sequence[datetime]) -> _Floats:
-        """The expected amount of five minutes, for each local time."""
-        return np.array([self.hourly[t.weekday(), t.hour] for t in times]) / _STEPS_AN_HOUR
 
 
 def expectation(known: History) -> Expectation | None:
@@ -188,26 +194,35 @@ def burn(known: History, usual: Expectation) -> Burn:
     """Whether the last hours cost more than they usually do.
 
     Fast: one hour 1.8 or three hours 1.6 times the expectation and beyond z 4.3, with the last quarter of an hour still
-    above 1.5. Slow: a day 1.15 times and beyond z 3, with the last six hours above 1.1.
+    above 1.5. Slow: a day 1.15 times and beyond z 3.5, with the last six hours above 1.1.
     """
-    seen = {hours: _pressure(known, usual, hours) for hours in (0.25, 1, 3, 6, 24)}
+    seen = _pressures(known, usual, (0.25, 1, 3, 6, 24))
     jumped = any(seen[h].z > 4.3 and seen[h].ratio > ratio for h, ratio in ((1, 1.8), (3, 1.6)))
     return Burn(
         fast=jumped and seen[0.25].ratio > 1.5,
-        slow=seen[24].z > 3 and seen[24].ratio > 1.15 and seen[6].ratio > 1.1,
+        slow=seen[24].z > 3.5 and seen[24].ratio > 1.15 and seen[6].ratio > 1.1,
         windows=tuple(seen.values()),
     )
 
 
-def _pressure(known: History, usual: Expectation, hours: float) -> Pressure:
+def _pressures(known: History, usual: Expectation, lengths: Sequence[float]) -> dict[float, Pressure]:
+    """Length in hours -> the window of that length that ends now."""
     # The running step is not over yet: it counts as soon as it is whole.
-    steps = min(round(hours * _STEPS_AN_HOUR), len(known.amounts) - 1)
-    ends = known.start.timestamp() + _STEP_S * (len(known.amounts) - 1)
-    times = [datetime.fromtimestamp(ends - _STEP_S * n, known.zone) for n in range(1, steps + 1)]
-    spent = float(known.amounts[len(known.amounts) - 1 - steps : -1].sum()) if steps else 0.0
+    whole = len(known.amounts) - 1
+    most = min(round(max(lengths) * _STEPS_AN_HOUR), whole)
+    ends = known.start.timestamp() + _STEP_S * whole
     # An hour that never cost anything is expected to cost a little: nothing is infinitely surprising.
     least = float(usual.hourly.mean()) / _STEPS_AN_HOUR * 0.02
-    expected = float(np.maximum(usual.at(times), least).sum()) if times else 0.0
+    weekdays, hours = local_hours(ends - most * _STEP_S, most, known.zone, step_s=_STEP_S)
+    expected = np.cumsum(np.maximum(usual.hourly[weekdays, hours] / _STEPS_AN_HOUR, least)[::-1])
+    spent = np.cumsum(known.amounts[whole - most : whole][::-1])
+    return {hours: _pressure(hours, spent, expected, usual) for hours in lengths}
+
+
+def _pressure(hours: float, sums: _Floats, expectations: _Floats, usual: Expectation) -> Pressure:
+    """One window, from the running sums backward from now."""
+    steps = min(round(hours * _STEPS_AN_HOUR), len(sums))
+    spent, expected = (float(each[steps - 1]) if steps else 0.0 for each in (sums, expectations))
     if expected <= 0:
         return Pressure(hours=hours, spent=spent, expected=expected, ratio=1.0, z=0.0)
     variance = usual.dispersion * expected + (usual.daily * expected) ** 2
