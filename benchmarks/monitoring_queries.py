@@ -9,6 +9,7 @@ question to SQLite, PostgreSQL and DuckDB, which hold the same rows in one table
 
 import argparse
 import json
+import os
 import sqlite3
 import statistics
 import tempfile
@@ -87,8 +88,12 @@ def measured(folder: Path, requests: int, hours: int, *, peers: bool) -> dict[st
         "bytes_per_call": round(size / requests, 1),
         "ours_first_ms": first,
         "ours_ms": milliseconds(ours(*BY)),
+        "ours_best_ms": milliseconds(ours(*BY), of=min),
+        "ours_cpu_ms": processor_milliseconds(ours(*BY)),
         "ours_route_hourly_ms": milliseconds(ours("route", every=timedelta(hours=1))),
         "duckdb_one_file_ms": milliseconds(asked_of_duckdb(whole, ", ".join(BY))),
+        "duckdb_one_file_cpu_ms": processor_milliseconds(asked_of_duckdb(whole, ", ".join(BY))),
+        "load_average": round(os.getloadavg()[0], 1),
     }
     if peers:
         rows = pq.read_table(whole, columns=list(ASKED))
@@ -98,14 +103,24 @@ def measured(folder: Path, requests: int, hours: int, *, peers: bool) -> dict[st
     return found
 
 
-def milliseconds(ask: Callable[[], object], *, times: int = 15) -> float:
-    """The median."""
+def milliseconds(
+    ask: Callable[[], object], *, times: int = 15, of: Callable[[list[float]], float] | None = None
+) -> float:
+    """The median, or what `of` makes of all."""
     taken = []
     for _ in range(times):
         began = time.perf_counter()
         ask()
         taken.append(time.perf_counter() - began)
-    return round(statistics.median(taken) * 1000, 1)
+    return round((of or statistics.median)(taken) * 1000, 1)
+
+
+def processor_milliseconds(ask: Callable[[], object]) -> float:
+    """Of all threads: what does not depend on who else is running, on two idle cores about twice the time."""
+    began = time.process_time()
+    for _ in range(5):
+        ask()
+    return round((time.process_time() - began) * 200, 1)
 
 
 def write_facts(opened: Store, folder: Path, requests: int, hours: int, whole: Path) -> int:
