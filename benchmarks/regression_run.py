@@ -28,8 +28,9 @@ from watchkeeper.database.engine import open_store
 from watchkeeper.foundation.clock import SystemClock
 from watchkeeper.migrations.migrate import migrate
 from watchkeeper.providers.connect import ProviderConfig
-from watchkeeper.regression.service import Comparing, Target, check
+from watchkeeper.regression.service import check
 from watchkeeper.regression.suite_files import read_suite
+from watchkeeper.regression.target import Comparing, Target
 
 SERVER = Path(__file__).parent / "stand_in" / "chat_server.py"
 LATENCY_MS = 50

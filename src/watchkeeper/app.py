@@ -6,11 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from watchkeeper.database.engine import Store, open_store
+from watchkeeper.evaluation.rubric import RubricShelf
 from watchkeeper.foundation.clock import Clock, SystemClock
 from watchkeeper.foundation.packaged import packaged
 from watchkeeper.incidents.runbook import RunbookShelf
 from watchkeeper.migrations.migrate import migrate
 from watchkeeper.providers.connect import ProviderConfig
+from watchkeeper.regression.suite import Suite
+from watchkeeper.regression.suite_files import read_suite
 from watchkeeper.settings import Settings, find_config, load_settings
 
 
@@ -60,6 +63,22 @@ def provider_configs(settings: Settings) -> dict[str, ProviderConfig]:
         )
         for name, section in settings.providers.items()
     }
+
+
+def rubric_shelf(settings: Settings) -> RubricShelf:
+    """The rubrics of the installation, and the model that judges where one names none."""
+    return RubricShelf(folder=settings.judge.path, model=settings.judge.model)
+
+
+def configured_suite(settings: Settings, name: str) -> Suite:
+    """One suite of the installation, with its prompts and rubrics.
+
+    Raises:
+        NotFound: If there is no such suite.
+        Misconfigured: If it is malformed.
+        NothingToCheck: If it has no cases.
+    """
+    return read_suite(settings.suites.path, name, prompts=settings.suites.prompts, rubrics=rubric_shelf(settings))
 
 
 def runbook_shelf(settings: Settings) -> RunbookShelf:

@@ -117,6 +117,20 @@ class SuiteSettings(Section):
     prompts: Path = Field(Path("prompts"), description="Folder of prompt versions, prompts/ID/VERSION.md.")
 
 
+class JudgeSettings(Section):
+    """Models that judge answers by a rubric."""
+
+    path: Path = Field(Path("rubrics"), description="Folder of the rubrics, under the file's folder.")
+    model: str | None = Field(None, description="The model that judges where a rubric names none, PROVIDER/MODEL.")
+
+    @field_validator("model")
+    @classmethod
+    def _names_a_provider(cls, value: str | None) -> str | None:
+        if value is not None and not all(value.partition("/")):
+            raise ValueError(f"write PROVIDER/MODEL, got {value!r}")
+        return value
+
+
 class SamplingSettings(Section):
     """How many live answers are judged."""
 
@@ -232,6 +246,7 @@ class Settings(BaseSettings):
     slack: SlackSettings = SlackSettings()
     runbooks: RunbookSettings = RunbookSettings()
     suites: SuiteSettings = SuiteSettings()
+    judge: JudgeSettings = JudgeSettings()
     sampling: SamplingSettings = SamplingSettings()
     budgets: list[BudgetSettings] = []
     latency: LatencySettings = LatencySettings()
@@ -341,6 +356,7 @@ def _anchored(settings: Settings, root: Path) -> Settings:
         update={
             "store": settings.store.model_copy(update={"url": url, "facts": root / settings.store.facts}),
             "runbooks": settings.runbooks.model_copy(update={"path": root / settings.runbooks.path}),
+            "judge": settings.judge.model_copy(update={"path": root / settings.judge.path}),
             "suites": settings.suites.model_copy(
                 update={"path": root / settings.suites.path, "prompts": root / settings.suites.prompts}
             ),
@@ -361,7 +377,7 @@ def _explain(path: Path, error: ValidationError) -> str:
 def _known_keys() -> set[str]:
     sections = (
         StoreSettings, WebSettings, ProviderSettings, RouteSettings, SlackSettings, RunbookSettings, SuiteSettings,
-        SamplingSettings, BudgetSettings, LatencySettings, PriceSettings, PriceOverrideSettings, PrivacySettings,
-        SourceSettings,
+        JudgeSettings, SamplingSettings, BudgetSettings, LatencySettings, PriceSettings, PriceOverrideSettings,
+        PrivacySettings, SourceSettings,
     )  # fmt: skip
     return set(Settings.model_fields).union(*(section.model_fields for section in sections))

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import Literal
 
-from watchkeeper.app import App, provider_configs
+from watchkeeper.app import App, configured_suite, provider_configs
 from watchkeeper.cost import service as cost
 from watchkeeper.deployments import read_deployments
 from watchkeeper.facts import service as facts
@@ -19,7 +19,7 @@ from watchkeeper.model_watch import service as model_watch
 from watchkeeper.observability import service as observability
 from watchkeeper.providers.connect import ProviderConfig, connect
 from watchkeeper.regression import service as regression
-from watchkeeper.regression.suite_files import read_suite, suite_names
+from watchkeeper.regression.suite_files import suite_names
 from watchkeeper.sources import service as sources
 
 
@@ -157,7 +157,7 @@ def _routes(app: App) -> Iterator[Line]:
     guarded: dict[str, list[str]] = {}
     for name in suite_names(app.settings.suites.path):
         try:
-            for route in read_suite(app.settings.suites.path, name, prompts=app.settings.suites.prompts).routes:
+            for route in configured_suite(app.settings, name).routes:
                 guarded.setdefault(route, []).append(name)
         except WatchkeeperError:
             continue  # said by the suites' own lines
@@ -173,7 +173,7 @@ def _routes(app: App) -> Iterator[Line]:
 def _suites(app: App) -> Iterator[Line]:
     for name in suite_names(app.settings.suites.path):
         try:
-            suite = read_suite(app.settings.suites.path, name, prompts=app.settings.suites.prompts)
+            suite = configured_suite(app.settings, name)
             yield Line(what=f"suite {name}", state="ok", detail=f"{len(suite.cases)} cases")
         except WatchkeeperError as error:
             yield Line(what=f"suite {name}", state="problem", detail=str(error))

@@ -13,15 +13,16 @@ app = typer.Typer(no_args_is_help=True, help="Regression suites.")
 @app.command("list")
 def list_suites(as_json: JsonOption = False, config: ConfigOption = None) -> None:
     """Every suite, the routes it guards, its cases and scorers; a malformed one is named and exits 2."""
+    from watchkeeper.app import configured_suite
     from watchkeeper.foundation.errors import NothingToCheck
-    from watchkeeper.regression.suite_files import read_suite, suite_names
+    from watchkeeper.regression.suite_files import suite_names
     from watchkeeper.settings import find_config, load_settings
 
     settings = load_settings(find_config(config))
     names = suite_names(settings.suites.path)
     if not names:
         raise NothingToCheck(f"no suites in {settings.suites.path}")
-    suites = [read_suite(settings.suites.path, name, prompts=settings.suites.prompts) for name in names]
+    suites = [configured_suite(settings, name) for name in names]
     if as_json:
         print_json(
             [

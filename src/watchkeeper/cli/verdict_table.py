@@ -86,6 +86,7 @@ def _notes(suite: dict[str, Any]) -> list[str]:
     cost, latency = suite["cost_usd"], suite["latency_ms"]
     lines.append(
         f"{name}: cost {_usd(cost['baseline'])} -> {_usd(cost['candidate'])}"
+        + ("" if cost["judge"] == 0 else f", judge {_usd(cost['judge'])}")
         + (f" ({sum(suite['unpriced'].values())} answers unpriced)" if any(suite["unpriced"].values()) else "")
         + f"; latency p50 {_ms(latency['baseline']['p50'])} -> {_ms(latency['candidate']['p50'])}, "
         f"p95 {_ms(latency['baseline']['p95'])} -> {_ms(latency['candidate']['p95'])}"

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from watchkeeper.app import App, provider_configs, runbook_shelf
+from watchkeeper.app import App, configured_suite, provider_configs, runbook_shelf
 from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToCheck
 from watchkeeper.foundation.finding import Finding
 from watchkeeper.incidents import service as incidents
@@ -16,10 +16,12 @@ from watchkeeper.prompts.files import read_prompt
 from watchkeeper.providers.connect import ProviderConfig
 from watchkeeper.providers.outage import ProviderFailed
 from watchkeeper.regression import service as regression
-from watchkeeper.regression.service import Comparing, OnProgress, Target
+from watchkeeper.regression.judged import rubrics_of
+from watchkeeper.regression.service import OnProgress
 from watchkeeper.regression.suite import Suite
-from watchkeeper.regression.suite_files import check_renders, read_routes, read_suite, suite_names
-from watchkeeper.settings import Settings
+from watchkeeper.regression.suite_files import check_renders, read_routes, suite_names
+from watchkeeper.regression.target import Comparing, Target
+from watchkeeper.settings import Settings, privacy_policy
 from watchkeeper.stats.planning import cases_to_pass, detectable_loss
 
 Announce = Callable[[Sequence[str]], None]
@@ -60,7 +62,7 @@ def check_upgrade(
         ProviderFailed: If a provider gave no answers; an incident says so, the runs can go on later.
     """
     names = _suites_of_model(app.settings, baseline)
-    suites = [read_suite(app.settings.suites.path, name, prompts=app.settings.suites.prompts) for name in names]
+    suites = [configured_suite(app.settings, name) for name in names]
     comparing = [
         Comparing(
             baseline=_target(app.settings, baseline, suite),
@@ -99,7 +101,7 @@ def check_suites(
         raise NothingToCheck(f"no suites in {settings.suites.path}")
     comparing = []
     for name in names:
-        suite = read_suite(settings.suites.path, name, prompts=settings.suites.prompts)
+        suite = configured_suite(settings, name)
         model = baseline or _model_of_routes(settings, suite)
         if "@" in candidate and "/" not in candidate.partition("@")[0]:
             prompt_id, _, version = candidate.partition("@")
@@ -169,6 +171,7 @@ def _run(
         announce([line for each in comparing for line in _what_it_can_see(each.candidate.suite)])
     providers = provider_configs(app.settings)
     used = {t.provider for each in comparing for t in (each.baseline, each.candidate)}
+    used |= {rubric.provider for each in comparing for rubric in rubrics_of(each.candidate.suite)}
     try:
         document = asyncio.run(
             regression.check(
@@ -181,6 +184,7 @@ def _run(
                 override=_signed(app, override),
                 on_progress=on_progress,
                 overrides=rate_overrides(app.settings),
+                policy=privacy_policy(app.settings),
             )
         )
     except ProviderFailed as failure:

@@ -2,12 +2,13 @@
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 from watchkeeper.foundation.money import total, usd
 from watchkeeper.regression.attempt import Attempts
 from watchkeeper.regression.compare import ScorerResult, changed_cases, mean_of
+from watchkeeper.regression.judged import JudgeCost
 from watchkeeper.regression.suite import Suite
 from watchkeeper.stats.paired import CasePair, decide_family
 from watchkeeper.stats.paired import as_document as scorer_document
@@ -31,12 +32,13 @@ class Side:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SuiteOutcome:
-    """One suite, both sides, every scorer."""
+    """One suite, both sides, every scorer, and what its judges cost."""
 
     suite: Suite
     baseline: Side
     candidate: Side
     results: Sequence[ScorerResult]
+    judge: JudgeCost = field(default_factory=JudgeCost)
 
 
 def decide(outcomes: Sequence[SuiteOutcome]) -> list[SuiteOutcome]:
@@ -117,8 +119,11 @@ def _suite(outcome: SuiteOutcome) -> dict[str, Any]:
         "newly_passing": passing,
         "errors": [error for name, side in sides.items() for error in _errors(name, side)],
         "retried": {name: sum(max(0, a.tries - 1) for a in s.attempts.values()) for name, s in sides.items()},
-        "cost_usd": {**{name: _cost(side) for name, side in sides.items()}, "judge": 0.0},
-        "unpriced": {name: _unpriced(side) for name, side in sides.items()},
+        "cost_usd": {
+            **{name: _cost(side) for name, side in sides.items()},
+            "judge": None if outcome.judge.nano_usd is None else float(usd(outcome.judge.nano_usd)),
+        },
+        "unpriced": {**{name: _unpriced(side) for name, side in sides.items()}, "judge": outcome.judge.unpriced},
         "latency_ms": {name: _latency(side) for name, side in sides.items()},
         "worst_cases": worst_cases(outcome),
     }

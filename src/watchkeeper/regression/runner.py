@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from watchkeeper.cost.own_calls import Price
+from watchkeeper.evaluation.judgement import Vote
 from watchkeeper.foundation.clock import Clock
 from watchkeeper.foundation.work_through import work_through
 from watchkeeper.providers.interface import CallFailure, ChatModel, Completion, Message
@@ -50,6 +51,16 @@ class RunProgress:
             self.unpriced += 1
         else:
             self.cost_nano_usd += attempt.cost_nano_usd
+
+    def add_votes(self, votes: Sequence[Vote]) -> None:
+        """Count votes of a judge that were cast now."""
+        self.done += len(votes)
+        for vote in votes:
+            self.retried += max(0, vote.tries - 1)
+            self.cost_nano_usd += vote.cost_nano_usd or 0
+            self.unpriced += vote.unpriced
+            if vote.reading.value is None:
+                self.missing[vote.reading.reason or "unknown"] += 1
 
 
 def percent_done(runs: Sequence[RunProgress]) -> float:

@@ -11,44 +11,29 @@ from watchkeeper.cost.own_calls import price_by
 from watchkeeper.cost.prices import PriceList
 from watchkeeper.cost.rates import Override
 from watchkeeper.database.engine import Store
+from watchkeeper.evaluation import service as evaluation
+from watchkeeper.evaluation.judgement import Judgement, Vote
+from watchkeeper.evaluation.material import Item
+from watchkeeper.evaluation.rubric import Rubric
 from watchkeeper.foundation.clock import Clock
-from watchkeeper.foundation.errors import Conflict, NotFound, Transient
+from watchkeeper.foundation.errors import Conflict, NotFound
 from watchkeeper.foundation.ids import new_id
+from watchkeeper.observability.redact import Policy
 from watchkeeper.providers.connect import ProviderConfig, connect
-from watchkeeper.providers.interface import CallFailure, ChatModel
+from watchkeeper.providers.interface import ChatModel
 from watchkeeper.providers.outage import ProviderFailed
 from watchkeeper.regression import lease, store
 from watchkeeper.regression.attempt import AttemptResult, Attempts
 from watchkeeper.regression.compare import score_suite
+from watchkeeper.regression.judged import Judgements, cost_of, judge_suite, rubrics_of, with_judgements
 from watchkeeper.regression.report import Side, SuiteOutcome, as_document, decide
 from watchkeeper.regression.runner import FEWEST_OUTAGES, Asking, RunProgress, ask_all
 from watchkeeper.regression.store import StoredRun, StoredVerdict
 from watchkeeper.regression.suite import Suite, identity, messages_of
+from watchkeeper.regression.target import Comparing, Target, providers_of, verify_models
 from watchkeeper.stats.paired import prepare
 
 OnProgress = Callable[[Sequence[RunProgress]], None]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Target:
-    """What a suite is run against. `suite` differs between the sides when the prompt does."""
-
-    provider: str
-    model: str
-    suite: Suite
-
-    @property
-    def name(self) -> str:
-        """PROVIDER/MODEL."""
-        return f"{self.provider}/{self.model}"
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Comparing:
-    """One suite, asked of a baseline and of a candidate."""
-
-    baseline: Target
-    candidate: Target
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +55,7 @@ async def check(
     override: Mapping[str, str] | None = None,
     on_progress: OnProgress | None = None,
     overrides: Sequence[Override] = (),
+    policy: Policy | None = None,
     connect_to: Callable[[ProviderConfig], ChatModel] = connect,
 ) -> dict[str, Any]:
     """Run what is not yet known, compare, decide, store the verdict.
@@ -79,20 +65,22 @@ async def check(
         fresh: Never reuse nor resume an earlier run.
         override: {"by", "why", "at"}: a regression is recorded as overridden and exits 0.
         overrides: Negotiated prices; they win over the list's.
+        policy: What is taken out of the records of judges' calls before they are stored.
 
     Returns:
         The document of INTERFACES section 4.
 
     Raises:
-        NotFound: If a provider does not know a model.
+        NotFound: If a provider does not know a model, or a rubric names a provider that is not configured.
         ProviderFailed: If a provider gave no answers; the runs can go on later.
         Conflict: If another process is filling one of the runs now.
         StoreFailed: If the store fails; attempts already stored stay.
     """
-    chats = {name: connect_to(providers[name]) for name in _providers_of(comparing)}
+    judging = [rubric for each in comparing for rubric in rubrics_of(each.candidate.suite)]
+    chats = {name: connect_to(providers[name]) for name in providers_of(comparing, judging, providers)}
     claimed: list[_Run] = []
     try:
-        await _verify_models(comparing, chats)
+        await verify_models(comparing, judging, chats)
         with opened.write() as session:
             for each in comparing:
                 for side, target in (("baseline", each.baseline), ("candidate", each.candidate)):
@@ -100,12 +88,44 @@ async def check(
         prices = {name: PriceList(providers[name].base_url, provider=name, overrides=overrides) for name in chats}
         preparing = asyncio.create_task(asyncio.to_thread(_prepare, comparing))
         with _calm_collector():
-            await _ask(opened, claimed, chats, providers, prices, clock, on_progress)
+            progress = await _ask(opened, claimed, chats, providers, prices, clock, on_progress)
+
+            async def ask_judge(rubric: Rubric, items: Sequence[Item]) -> Sequence[Judgement]:
+                state = RunProgress(label=f"judge {rubric.name}", planned=len(items) * rubric.votes)
+                progress.append(state)
+
+                def on_votes(votes: Sequence[Vote]) -> None:
+                    state.add_votes(votes)
+                    if on_progress:
+                        on_progress(progress)
+
+                return await evaluation.judge(
+                    opened,
+                    items,
+                    rubric=rubric,
+                    chat=chats[rubric.provider],
+                    provider=providers[rubric.provider],
+                    price=price_by(prices[rubric.provider], rubric.model_name, clock),
+                    clock=clock,
+                    policy=policy,
+                    fresh=fresh,
+                    on_votes=on_votes,
+                )
+
+            sides = _sides(opened, claimed)
+            judgements = [
+                await judge_suite(each.candidate.suite, [side.attempts for side in pair], ask_judge)
+                for each, pair in zip(comparing, sides, strict=True)
+            ]
         await preparing
     finally:
         _release(opened, claimed, clock)
         await asyncio.gather(*(chat.aclose() for chat in chats.values()))
-    return _decide(opened, comparing, claimed, kind=kind, override=override, clock=clock)
+    outcomes = [
+        _outcome(each.candidate.suite, pair, found)
+        for each, pair, found in zip(comparing, sides, judgements, strict=True)
+    ]
+    return _decide(opened, comparing, claimed, outcomes, kind=kind, override=override, clock=clock)
 
 
 def verdicts(opened: Store, *, limit: int = 50) -> list[StoredVerdict]:
@@ -133,31 +153,6 @@ def attempts_of_verdict(opened: Store, verdict_id: str) -> dict[tuple[str, str],
     with opened.read() as session:
         runs = store.runs_of_verdict(session, verdict_id)
         return {(run.suite, side): store.attempts_of(session, run.id) for run, side in runs}
-
-
-def _providers_of(comparing: Sequence[Comparing]) -> list[str]:
-    return sorted({target.provider for each in comparing for target in (each.baseline, each.candidate)})
-
-
-async def _verify_models(comparing: Sequence[Comparing], chats: Mapping[str, ChatModel]) -> None:
-    """Refuse a model its provider does not know, before anything is paid for.
-
-    A list need not hold every alias, so a model that is not listed gets one real question.
-    """
-    targets = {t.name: t for each in comparing for t in (each.baseline, each.candidate)}
-    for provider in _providers_of(comparing):
-        try:
-            offered = [model.id for model in await chats[provider].list_models()]
-        except Transient:
-            offered = []  # no list, or no provider: the first calls will tell which
-        for target in targets.values():
-            if target.provider == provider and offered and target.model not in offered:
-                case = target.suite.cases[0]
-                asked = messages_of(target.suite.template, case)
-                outcome = await chats[provider].complete(target.model, asked, target.suite.params)
-                if isinstance(outcome, CallFailure) and outcome.error_type == "model_not_found":
-                    known = [f"{provider}/{name}" for name in offered]
-                    raise NotFound("model", target.name, known, where=f"at provider {provider!r}")
 
 
 def _claim(session: Any, target: Target, side: str, *, fresh: bool, clock: Clock, taken: Sequence[_Run]) -> _Run:
@@ -224,7 +219,7 @@ async def _ask(
     prices: Mapping[str, PriceList],
     clock: Clock,
     on_progress: OnProgress | None,
-) -> None:
+) -> list[RunProgress]:
     """Fill every run at once; each provider's own limit keeps the calls apart."""
     progress = [
         RunProgress(label=f"{run.target.suite.name} on {run.target.name}", planned=len(run.asking))
@@ -272,6 +267,7 @@ async def _ask(
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+    return progress
 
 
 def _prepare(comparing: Sequence[Comparing]) -> None:
@@ -311,23 +307,12 @@ def _decide(
     opened: Store,
     comparing: Sequence[Comparing],
     runs: Sequence[_Run],
+    outcomes: Sequence[SuiteOutcome],
     *,
     kind: str,
     override: Mapping[str, str] | None,
     clock: Clock,
 ) -> dict[str, Any]:
-    outcomes = []
-    for each, base, new in zip(comparing, runs[::2], runs[1::2], strict=True):
-        with opened.read() as session:
-            sides = [_side(run, store.attempts_of(session, run.id)) for run in (base, new)]
-        outcomes.append(
-            SuiteOutcome(
-                suite=each.candidate.suite,
-                baseline=sides[0],
-                candidate=sides[1],
-                results=score_suite(each.candidate.suite, sides[0].attempts, sides[1].attempts),
-            )
-        )
     document = as_document(new_id(), decide(outcomes), override=override)
     stored = StoredVerdict(
         id=document["run_id"],
@@ -348,9 +333,30 @@ def _decide(
     return document
 
 
-def _side(run: _Run, attempts: Attempts) -> Side:
-    return Side(
-        model=run.target.name, prompt=run.target.suite.prompt, run_id=run.id, reused=run.reused, attempts=attempts
+def _sides(opened: Store, runs: Sequence[_Run]) -> list[tuple[Side, Side]]:
+    with opened.read() as session:
+        found = [
+            Side(
+                model=run.target.name,
+                prompt=run.target.suite.prompt,
+                run_id=run.id,
+                reused=run.reused,
+                attempts=store.attempts_of(session, run.id),
+            )
+            for run in runs
+        ]
+    return list(zip(found[::2], found[1::2], strict=True))
+
+
+def _outcome(suite: Suite, sides: tuple[Side, Side], judgements: Judgements) -> SuiteOutcome:
+    baseline, candidate = sides
+    judged = with_judgements(suite, judgements)
+    return SuiteOutcome(
+        suite=suite,
+        baseline=baseline,
+        candidate=candidate,
+        results=score_suite(judged, baseline.attempts, candidate.attempts),
+        judge=cost_of(judgements),
     )
 
 

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
+from watchkeeper.evaluation.rubric import Rubric
 from watchkeeper.evaluation.scorers import ScoreFunction
 from watchkeeper.foundation.ids import content_hash
 from watchkeeper.prompts.template import TemplateProblem, check, is_bare_variable, render
@@ -124,8 +125,22 @@ class FunctionScorer(_Scorer):
     function: str = Field(pattern=r"^[^:]+\.py:[A-Za-z_]\w*$")
 
 
+class JudgeScorer(_Scorer):
+    """A model judges the answer by a rubric, rubrics/NAME.md."""
+
+    kind: Literal["judge"]
+    rubric: str = Field(min_length=1)
+
+
 ScorerSpec = Annotated[
-    PythonSyntaxScorer | RegexScorer | ExactScorer | ContainsScorer | NumberScorer | JsonSchemaScorer | FunctionScorer,
+    PythonSyntaxScorer
+    | RegexScorer
+    | ExactScorer
+    | ContainsScorer
+    | NumberScorer
+    | JsonSchemaScorer
+    | FunctionScorer
+    | JudgeScorer,
     Field(discriminator="kind"),
 ]
 
@@ -168,12 +183,17 @@ class Case:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scorer:
-    """A scorer ready to be called."""
+    """A scorer ready to be called.
+
+    Attributes:
+        rubric: A judge scores by it; `score` then knows only what has been judged (regression.judged).
+    """
 
     name: str
     primary: bool
     margin: float
     score: ScoreFunction
+    rubric: Rubric | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

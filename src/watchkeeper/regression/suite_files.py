@@ -15,7 +15,8 @@ import yaml
 from pydantic import ValidationError
 
 from watchkeeper.evaluation import scorers as kinds
-from watchkeeper.evaluation.scorers import ScoreFunction
+from watchkeeper.evaluation.rubric import Rubric, RubricShelf
+from watchkeeper.evaluation.scorers import Score, ScoreFunction
 from watchkeeper.foundation.errors import Misconfigured, NotFound, NothingToCheck
 from watchkeeper.foundation.ids import content_hash
 from watchkeeper.foundation.json_lines import json_lines, read_text
@@ -27,6 +28,7 @@ from watchkeeper.regression.suite import (
     ExactScorer,
     FunctionScorer,
     JsonSchemaScorer,
+    JudgeScorer,
     NumberScorer,
     PromptRef,
     PythonSyntaxScorer,
@@ -47,16 +49,17 @@ def suite_names(folder: Path) -> list[str]:
     return sorted(p.name for p in folder.iterdir() if (p / "suite.yaml").is_file())
 
 
-def read_suite(folder: Path, name: str, *, prompts: Path) -> Suite:
+def read_suite(folder: Path, name: str, *, prompts: Path, rubrics: RubricShelf | None = None) -> Suite:
     """One suite, read whole and checked case by case before anything is paid for.
 
     Args:
         folder: The folder of all suites.
         name: The suite's folder name.
         prompts: The folder of prompt versions.
+        rubrics: Where judges find what they judge by; default: the folder rubrics/ beside the folder of suites.
 
     Raises:
-        NotFound: If there is no such suite.
+        NotFound: If there is no such suite, or no such rubric.
         Misconfigured: If it is malformed; file, line and field are named.
         NothingToCheck: If it has no cases.
     """
@@ -67,14 +70,24 @@ def read_suite(folder: Path, name: str, *, prompts: Path) -> Suite:
     spec = _read_spec(home / "suite.yaml")
     reference = spec.prompt if isinstance(spec.prompt, PromptRef) else None
     template = read_prompt(prompts, reference.id, reference.version) if reference else str(spec.prompt)
+    shelf = rubrics or RubricShelf(folder=folder.parent / "rubrics")
     beside = {}
     ready = []
     for scorer in spec.scorers:
+        rubric = _rubric_of(shelf, scorer, home / "suite.yaml")
+        if rubric is not None:
+            beside[f"rubric {rubric.name}"] = rubric.version
         needed = _file_of(scorer)
         if needed is not None:
             beside[needed] = read_text(home / needed, needed_by=f"{home / 'suite.yaml'}: scorer {scorer.name!r}")
         ready.append(
-            Scorer(name=scorer.name, primary=scorer.primary, margin=scorer.margin, score=_score_function(home, scorer))
+            Scorer(
+                name=scorer.name,
+                primary=scorer.primary,
+                margin=scorer.margin,
+                score=_score_function(home, scorer),
+                rubric=rubric,
+            )
         )
     cases = read_cases(home / "cases.jsonl")
     _check_renders(home / "cases.jsonl", template, cases)
@@ -230,8 +243,23 @@ def _file_of(scorer: ScorerSpec) -> str | None:
     return None
 
 
+def _rubric_of(shelf: RubricShelf, scorer: ScorerSpec, path: Path) -> Rubric | None:
+    if not isinstance(scorer, JudgeScorer):
+        return None
+    try:
+        return shelf.read(scorer.rubric)
+    except NotFound as error:
+        raise NotFound("rubric", error.name, error.known, where=f"in {shelf.folder}, needed by {path}") from None
+
+
+def _not_judged(response: str, case: Mapping[str, Any]) -> Score:
+    return Score(value=None, reason="not judged")
+
+
 def _score_function(home: Path, scorer: ScorerSpec) -> ScoreFunction:
     match scorer:
+        case JudgeScorer():
+            return _not_judged
         case PythonSyntaxScorer():
             return kinds.python_syntax()
         case RegexScorer():
