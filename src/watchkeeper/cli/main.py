@@ -20,6 +20,7 @@ from watchkeeper.cli import (
     models,
     prices,
     records,
+    rubrics,
     runbooks,
     runs,
     schema,
@@ -81,6 +82,7 @@ app.add_typer(latency.app, name="latency")
 app.add_typer(incidents.app, name="incidents")
 app.add_typer(alerts.app, name="alerts")
 app.add_typer(runbooks.app, name="runbooks")
+app.add_typer(rubrics.app, name="rubrics")
 app.add_typer(stats.app, name="stats")
 app.add_typer(schema.app, name="store")
 
