@@ -15,16 +15,19 @@ from watchkeeper.cli import (
     budgets,
     checks,
     example,
+    explain,
     incidents,
     latency,
     models,
     prices,
     records,
+    resolutions,
     rubrics,
     runbooks,
     runs,
     schema,
     server,
+    spend,
     stats,
     suites,
     usage,
@@ -77,6 +80,9 @@ app.add_typer(runs.app, name="runs")
 app.add_typer(models.app, name="models")
 app.add_typer(records.app, name="records")
 app.add_typer(prices.app, name="prices")
+app.add_typer(spend.app, name="spend")
+app.add_typer(explain.app, name="explain")
+app.add_typer(resolutions.app, name="resolutions")
 app.add_typer(budgets.app, name="budgets")
 app.add_typer(latency.app, name="latency")
 app.add_typer(incidents.app, name="incidents")

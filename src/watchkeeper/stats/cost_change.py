@@ -96,8 +96,9 @@ class _State:
 def attribute(calls: Sequence[Spent]) -> CostChange:
     """Split the change of cost between two windows.
 
-    A segment that one window lacks is given the other's tokens and prices there: all its change is mix. Failed calls
-    count by what they cost over what succeeded cost, segment by segment.
+    A segment that one window lacks is given the other's tokens and prices there: all its change is mix. A window in
+    which nothing succeeded is given the other's mix too: all is volume. Failed calls count by what they cost over what
+    succeeded cost, segment by segment.
     """
     if not calls:
         return NO_CHANGE
@@ -161,16 +162,19 @@ def _states(
     for side in sides:
         paid, wasted = _usd(side.paid), _usd(side.wasted)
         failures.append(1 + np.divide(wasted, paid, out=np.zeros_like(paid), where=paid > 0))
+    totals = [float(each.sum()) for each in counts]
+    mix = [each / max(1, total) for each, total in zip(counts, totals, strict=True)]
     for here, there in ((0, 1), (1, 0)):
         absent = counts[here] == 0
         for values in (tokens, price, failures):
             values[here][absent] = values[there][absent]
+        if not totals[here]:
+            mix[here] = mix[there]
 
     def state(side: int) -> _State:
-        total = float(counts[side].sum())
         return _State(
-            volume=total / hours[side],
-            mix=counts[side] / total if total else counts[side],
+            volume=totals[side] / hours[side],
+            mix=mix[side],
             tokens=tokens[side],
             price=price[side],
             failures=failures[side],

@@ -211,3 +211,8 @@ def test_failures_beside_free_calls_are_failures():
 def test_no_sum_leaves_64_bits():
     large = [Spent(window="after", route="r", model="a", tokens={"input": 5}, cost_nano_usd=10**18) for _ in range(30)]
     assert attribute(large).after == 30 * 10**18
+
+
+def test_all_of_a_window_that_has_no_calls_to_be_compared_with_is_volume():
+    assert only(attribute(varied("after", 5) + varied("after", 5, model="b")), "volume")
+    assert only(attribute(varied("before", 5) + varied("before", 5, model="b")), "volume")
