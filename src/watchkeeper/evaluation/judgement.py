@@ -55,6 +55,7 @@ class Judgement:
     Attributes:
         item_id: As the item was given.
         version: Of the rubric.
+        input_hash: Of what the judge was sent; items with the same share their votes, and what those cost.
         value: In [0, 1], or None; then `reason` says why.
         label: The value in the words of the scale: "pass", "4".
         spread: Largest less smallest vote; None unless there were at least two.
@@ -67,6 +68,7 @@ class Judgement:
 
     item_id: str
     version: str
+    input_hash: str | None = None
     value: float | None
     label: str | None = None
     explanation: str | None = None

@@ -1,6 +1,7 @@
 """Judges many items at once; every vote and every call is handed on as it comes, so that nothing paid for is lost."""
 
 import asyncio
+import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -32,6 +33,7 @@ class MadeCall:
     Attributes:
         item_id: What was judged.
         at: When the answer was there.
+        id: 64 hex digits of its own: the same question may be asked again at any time.
     """
 
     item_id: str
@@ -41,6 +43,7 @@ class MadeCall:
     outcome: Completion | CallFailure
     cost_nano_usd: int | None
     at: datetime
+    id: str = field(default_factory=lambda: secrets.token_hex(32))
 
 
 @dataclass(slots=True, kw_only=True)
@@ -103,7 +106,7 @@ async def judge_all(
         ProviderFailed: If the provider is unreachable or its quota is used up; what it gave is with `on_done`.
     """
     rendered = {item.id: render(rubric, item) for item in items if unjudgeable(item, rubric.sees) is None}
-    votes = dict(known({each.input_hash for each in rendered.values()}))
+    votes = {key: replace(vote, tries=0) for key, vote in known({r.input_hash for r in rendered.values()}).items()}
     asking: dict[Key, _Asking] = {}
     for item_id, each in rendered.items():
         for number in range(rubric.votes):
@@ -199,4 +202,4 @@ def _judgement(item: Item, rubric: Rubric, rendered: Rendered | None, votes: Map
         )
     mine = [votes[rendered.input_hash, number] for number in range(rubric.votes)]
     found = judgement_of(item.id, rubric.version, rubric.scale, mine)
-    return replace(found, cut=rendered.material.cut, altered=rendered.material.altered)
+    return replace(found, input_hash=rendered.input_hash, cut=rendered.material.cut, altered=rendered.material.altered)

@@ -1,7 +1,6 @@
 """A judge's call as a record like any other: priced, counted in budgets, its model watched. `source` is "judge"."""
 
 from datetime import timedelta
-from hashlib import sha256
 from typing import Any
 
 from watchkeeper.cost.usage import CONVENTIONS, counted
@@ -18,13 +17,10 @@ def record_of(made: MadeCall, rubric: Rubric, params: dict[str, Any]) -> Request
     outcome = made.outcome
     done = outcome if isinstance(outcome, Completion) else None
     error_type = outcome.error_type if isinstance(outcome, CallFailure) else None
-    digest = sha256(
-        f"{rubric.version} {made.rendered.input_hash} {made.vote} {made.attempt} {made.at.isoformat()}".encode()
-    ).hexdigest()
     latency_ms = done.latency_ms if done else None
     return Request(
-        trace_id=digest[:32],
-        span_id=digest[32:48],
+        trace_id=made.id[:32],
+        span_id=made.id[32:48],
         started_at=made.at - timedelta(milliseconds=latency_ms or 0.0),
         route=rubric.route,
         source=SOURCE,
@@ -35,7 +31,7 @@ def record_of(made: MadeCall, rubric: Rubric, params: dict[str, Any]) -> Request
         latency_ms=latency_ms,
         calls=(
             Call(
-                span_id=digest[48:64],
+                span_id=made.id[48:64],
                 provider=rubric.provider,
                 model_requested=rubric.model_name,
                 model_served=done.model_served if done else None,

@@ -68,11 +68,12 @@ def with_judgements(suite: Suite, judgements: Judgements) -> Suite:
 
 def cost_of(judgements: Judgements) -> JudgeCost:
     """What all of a suite's judges cost."""
-    every = [each for of_scorer in judgements.values() for each in of_scorer if each.votes]
-    if not every:
+    votes = {(j.version, j.input_hash): j for of_scorer in judgements.values() for j in of_scorer if j.votes}
+    if not votes:
         return JudgeCost()
     return JudgeCost(
-        nano_usd=total(each.cost_nano_usd for each in every), unpriced=sum(each.unpriced for each in every)
+        nano_usd=total(each.cost_nano_usd for each in votes.values()),
+        unpriced=sum(each.unpriced for each in votes.values()),
     )
 
 
