@@ -1,4 +1,4 @@
-"""What `doctor` looks at: store, records, prices, facts, sources, providers, suites, runbooks, Slack, the outbox."""
+"""What `doctor` looks at: the store and what is in it, spend and speed, sources, providers, suites, the outbox."""
 
 import asyncio
 from collections.abc import Iterator
@@ -7,13 +7,18 @@ from datetime import timedelta
 from typing import Literal
 
 from watchkeeper.app import App, configured_suite, provider_configs
+from watchkeeper.budgets import service as budgets
+from watchkeeper.budgets.words import period_name
 from watchkeeper.cost import service as cost
 from watchkeeper.deployments import read_deployments
 from watchkeeper.facts import service as facts
 from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import WatchkeeperError
+from watchkeeper.foundation.money import show_usd
 from watchkeeper.incidents import service as incidents
+from watchkeeper.jobs.budgets import budgets_of
 from watchkeeper.jobs.prices import price_list
+from watchkeeper.latency import service as latency
 from watchkeeper.migrations.migrate import current_revision
 from watchkeeper.model_watch import service as model_watch
 from watchkeeper.observability import service as observability
@@ -21,6 +26,9 @@ from watchkeeper.providers.connect import ProviderConfig, connect
 from watchkeeper.regression import service as regression
 from watchkeeper.regression.suite_files import suite_names
 from watchkeeper.sources import service as sources
+
+_STALE = timedelta(hours=3)
+"""How old the last hourly check may be before it is worth a word."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,6 +50,8 @@ def examine(app: App) -> list[Line]:
         _intake(app),
         _prices(app),
         _facts(app),
+        *_budgets(app),
+        _latency(app),
         *_sources(app),
         *_providers(app),
         *_routes(app),
@@ -108,6 +118,30 @@ def _prices(app: App) -> Line:
             what="prices", state="note", detail=f"{detail}; {unpriced} calls of a day: watchkeeper prices check"
         )
     return Line(what="prices", state="ok", detail=f"{detail}; every call of the last day is priced")
+
+
+def _budgets(app: App) -> Iterator[Line]:
+    """What the last check of each budget said; it is not checked here."""
+    last = budgets.last_checks(app.store)
+    for budget in budgets_of(app.settings):
+        seen, limit = last.get(budget.name), show_usd(budget.limit_nano_usd)
+        if seen is None:
+            detail = f"{limit} a {period_name(budget)}, never checked; watchkeeper budgets check"
+            yield Line(what=f"budget {budget.name}", state="note", detail=detail)
+            continue
+        unpriced = f", {seen.unpriced} calls without a cost" if seen.unpriced else ""
+        age = _age(app.clock.now() - seen.checked_at)
+        detail = f"{seen.verdict}, {show_usd(seen.spent_nano_usd)} of {limit} a {period_name(budget)}{unpriced}, {age}"
+        yield Line(what=f"budget {budget.name}", state="ok" if seen.verdict == "within" else "note", detail=detail)
+
+
+def _latency(app: App) -> Line:
+    last = latency.last_check(app.store)
+    if last is None:
+        return Line(what="latency", state="note", detail="never checked; watchkeeper latency check")
+    age = app.clock.now() - last.checked_at
+    detail = f"{last.compared} of {last.streams} streams compared, {last.slow} findings, {_age(age)}"
+    return Line(what="latency", state="note" if last.slow or age > _STALE else "ok", detail=detail)
 
 
 def _sources(app: App) -> Iterator[Line]:

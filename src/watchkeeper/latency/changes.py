@@ -24,8 +24,9 @@ _SOONEST = timedelta(hours=3)
 """After a change: before, the level of one hour passes for the new one."""
 _FEWEST = 200
 """Requests of each window."""
-_CERTAIN = 1.1
-"""What the ratio's lower bound (99.75 %) must be above, though its estimate is above the configured ratio."""
+_CERTAIN = 0.75
+"""Share of the configured rise that the ratio's lower bound (99.75 %) must reach. A level that wanders for hours is not
+in its interval: with a tenth, one in two hundred changes that change nothing would be called slower."""
 _LONGER = 1.1
 
 
@@ -129,7 +130,7 @@ def _worse(change: LatencyChange, ratio: float) -> tuple[str, Quantile] | None:
     certain = [
         (name, q)
         for name, q in (("p50", change.p50), ("p95", change.p95))
-        if q.ratio is not None and q.low is not None and q.ratio >= ratio and q.low >= min(_CERTAIN, ratio)
+        if q.ratio is not None and q.low is not None and q.ratio >= ratio and q.low >= 1 + _CERTAIN * (ratio - 1)
     ]
     return max(certain, key=lambda each: each[1].ratio or 0.0, default=None)
 

@@ -1,7 +1,7 @@
 """Is a stream slower than its last two weeks: every test of one stream at one time."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Literal
 
@@ -9,7 +9,7 @@ import numpy as np
 
 from watchkeeper.latency.memory import APART, HOLD, LONGEST, RUNNING, Baseline, Watched
 from watchkeeper.latency.streams import Answers, Floats
-from watchkeeper.stats.slowness import LIKELY, Hour, burstiness, is_alarm, slower
+from watchkeeper.stats.slowness import Hour, burstiness, is_alarm, slower
 
 BASELINE, GAP = timedelta(days=14), timedelta(hours=24)
 """The past that is compared with, and how long before now it ends: slowness must not enter its own past."""
@@ -26,6 +26,9 @@ TESTS: Mapping[str, tuple[Measure, str]] = {
 
 _FEWEST, _FEWEST_HOURS = 200, 24
 """Requests and hours with any that a baseline needs."""
+
+_STILL = 0.05
+"""p below which a stream that was found slow still is: to end needs less than to begin, or it would begin again."""
 
 _ENOUGH = 100
 _LONGER = 1.1
@@ -120,22 +123,25 @@ def look(
         ratio: Times the baseline's quantile that counts as slow.
         streams: How many are looked at in this check.
     """
+    since = min((each.since for each in before.values() if each.since is not None), default=None)
+    if since is not None and now - since >= LONGEST:
+        before = {}  # what was slow so long is what is usual
     recent = answers.between(now.timestamp() - 24 * _HOUR_S, now.timestamp())
     watched: dict[str, Watched] = {}
     compared: dict[str, Baseline] = {}
     slow: dict[str, Slow] = {}
     for test in TESTS:
         old = before.get(test)
-        base = _compared(usual.get(test), old, now)
+        base = old.baseline if old is not None and old.baseline is not None else usual.get(test)
         if base is None:
             continue
         compared[test] = base
         seen = _seen(recent, TESTS[test][0], base, now, ratio)
-        watched[test] = _watch(seen, base, old, now, ratio=ratio, streams=streams)
-        if (since := watched[test].since) is not None:
+        watched[test] = _watch(seen, old, now, ratio=ratio, streams=streams)
+        if (began := watched[test].since) is not None:
             slow[test] = Slow(
                 test=test,
-                since=since,
+                since=began,
                 now=seen.now,
                 usual=base.limit,
                 hours=seen.hours,
@@ -145,6 +151,8 @@ def look(
                 per_token_ratio=seen.per_token_ratio,
                 longer=watched[test].longer,
             )
+    if slow:  # every test of the stream keeps its past, or the next to alarm would compare with a slow one
+        watched = {test: replace(each, baseline=compared[test]) for test, each in watched.items()}
     return Looked(watched=watched, baselines=compared, slow=slow)
 
 
@@ -156,11 +164,6 @@ class _Seen:
     now: float | None = None
     output_ratio: float | None = None
     per_token_ratio: float | None = None
-
-
-def _compared(usual: Baseline | None, old: Watched | None, now: datetime) -> Baseline | None:
-    frozen = old is not None and old.since is not None and now - old.since < LONGEST
-    return old.baseline if frozen and old is not None and old.baseline is not None else usual
 
 
 def _seen(recent: Answers, measure: Measure, base: Baseline, now: datetime, ratio: float) -> _Seen:
@@ -191,7 +194,7 @@ def _seen(recent: Answers, measure: Measure, base: Baseline, now: datetime, rati
     )
 
 
-def _watch(seen: _Seen, base: Baseline, old: Watched | None, now: datetime, *, ratio: float, streams: int) -> Watched:
+def _watch(seen: _Seen, old: Watched | None, now: datetime, *, ratio: float, streams: int) -> Watched:
     p_before = None
     if old is not None and now - old.at <= RUNNING:
         # Asked again about the same hour, the check before is still the one before that hour.
@@ -206,17 +209,12 @@ def _watch(seen: _Seen, base: Baseline, old: Watched | None, now: datetime, *, r
     at = old.at if old is not None and now - old.at < APART else now
     fresh = Watched(at=at, p=seen.p, p_before=p_before)
     if old is None or old.since is None or old.last is None:
-        if not alarm:
-            return fresh
-        return Watched(at=at, p=seen.p, p_before=p_before, since=now, last=now, longer=longer, baseline=base)
-    still = alarm or (seen.p is not None and seen.p < LIKELY)
+        return replace(fresh, since=now, last=now, longer=longer) if alarm else fresh
+    still = alarm or (seen.p is not None and seen.p < _STILL)
     last = now if still else old.last
-    if now - last >= HOLD or now - old.since >= LONGEST:
+    if now - last >= HOLD:
         return fresh
-    return Watched(
-        at=at, p=seen.p, p_before=p_before, since=old.since, last=last,
-        longer=longer if still else old.longer, baseline=old.baseline,
-    )  # fmt: skip
+    return replace(fresh, since=old.since, last=last, longer=longer if still else old.longer)
 
 
 def _quantile(values: Floats, share: float) -> float | None:

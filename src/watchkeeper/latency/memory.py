@@ -49,7 +49,7 @@ class Watched:
         since: When the alarm began; None while there is none.
         last: When it was last seen to be slow.
         longer: The alarm is of answers that became longer, not of slowness.
-        baseline: As it was when the alarm began.
+        baseline: As it was when the first test of the stream began to alarm; None while none does.
     """
 
     at: datetime

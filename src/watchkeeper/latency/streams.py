@@ -90,6 +90,11 @@ class Traffic:
     ttft_ms: Floats
     output: Floats
 
+    def upto(self, now: datetime) -> "Traffic":
+        """What had started before a time."""
+        last = int(np.searchsorted(self.at, now.timestamp()))
+        return Traffic(**{name: getattr(self, name)[:last] for name in Traffic.__dataclass_fields__})
+
     def answers(self, which: NDArray[np.bool_]) -> Answers:
         """Those of a mask that were answered."""
         mine = which & self.answered
