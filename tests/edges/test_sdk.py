@@ -146,6 +146,7 @@ def test_a_request_and_its_steps_arrive_as_one_trace_with_the_agreed_names(serve
     }
     assert call["attributes"] == {
         "watchkeeper.kind": "call",
+        "watchkeeper.route": "support.answer",
         "gen_ai.operation.name": "chat",
         "gen_ai.provider.name": "openai",
         "gen_ai.request.model": "gpt-5",

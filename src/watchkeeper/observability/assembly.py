@@ -14,6 +14,9 @@ from watchkeeper.observability.request import Call, Prompt, Request, Retrieval, 
 from watchkeeper.observability.wire import derived_span_id
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_DEEPEST = 200
+"""Levels that are looked up; a trace of ten thousand spans in one chain would take a minute otherwise."""
+
 _LABELS = ("source", "segment", "session_id", "job_id", "environment", "release")
 
 
@@ -51,8 +54,9 @@ def _with_logs(given: Sequence[Piece]) -> dict[str, Piece]:
 
 
 def _ancestors(piece: Piece, spans: Mapping[str, Piece]) -> Iterable[Piece]:
+    """The spans around one, the nearest first; of a ring or an endless chain only so many."""
     seen, at = {piece.span_id}, piece
-    while at.parent is not None and at.parent not in seen and at.parent in spans:
+    while len(seen) <= _DEEPEST and at.parent is not None and at.parent not in seen and at.parent in spans:
         at = spans[at.parent]
         seen.add(at.span_id)
         yield at
@@ -138,11 +142,9 @@ def _calls(members: Sequence[Piece]) -> tuple[list[Call], list[Piece]]:
 def _once(found: list[Piece], spans: Mapping[str, Piece]) -> list[Piece]:
     kept: dict[str, Piece] = {}
     for piece in found:
-        outer = _above(piece, spans, "call")
+        outer = next((each for each in _ancestors(piece, spans) if each.span_id in kept), None)
         if outer is None and piece.facts.get("stream_end"):
             outer = _stream_of(piece, kept.values())
-        while outer is not None and outer.span_id not in kept:
-            outer = _above(outer, spans, "call")
         if outer is None:
             kept[piece.span_id] = piece
         else:

@@ -15,7 +15,7 @@ from datetime import datetime, timedelta
 from watchkeeper.observability import otlp
 from watchkeeper.observability.otlp import Decoded, Encoding, Signal
 from watchkeeper.observability.pieces import Piece, piece_of
-from watchkeeper.observability.private_spans import private_pieces
+from watchkeeper.observability.private_spans import masked_pieces
 from watchkeeper.observability.redact import Policy
 
 _CLOCKS_DIFFER = timedelta(minutes=5)
@@ -26,10 +26,10 @@ _policy: Policy | None = None
 
 
 def pieces_of(decoded: Decoded, *, policy: Policy | None = None, now: datetime | None = None) -> list[Piece]:
-    """Spans in our words, as they may be stored; one that breaks us is rejected and counted, never the others.
+    """Spans in our words, masked; one that breaks us is rejected and counted, never the others.
 
     Args:
-        policy: What is taken out; None takes nothing out.
+        policy: What is masked; None masks nothing. How much is kept of the rest, `service.take_pieces` decides.
         now: Spans that start more than five minutes later are counted as "clock in the future", and taken.
     """
     pieces = []
@@ -42,7 +42,7 @@ def pieces_of(decoded: Decoded, *, policy: Policy | None = None, now: datetime |
             pieces.append(piece_of(span, decoded.counts))
         except Exception:  # whatever a stranger's span can do, its neighbours are stored
             decoded.reject("content")
-    return pieces if policy is None else private_pieces(pieces, policy)
+    return pieces if policy is None else masked_pieces(pieces, policy)
 
 
 def taken_apart(

@@ -53,6 +53,7 @@ class Intake:
         self._due = 0.0
         self._changed = threading.Condition()
         self._closed = False
+        self._since: float | None = None
         self._thread = threading.Thread(target=self._work, name="intake", daemon=True)
         self._thread.start()
 
@@ -71,6 +72,12 @@ class Intake:
         """Give back the room of a body that is stored, or refused."""
         with self._changed:
             self._bytes -= size
+
+    @property
+    def busy_s(self) -> float:
+        """Seconds that the batch being stored has taken so far; 0 between batches."""
+        since = self._since
+        return 0.0 if since is None else time.monotonic() - since
 
     def refuse(self, why: str) -> None:
         """Count a body that is not taken."""
@@ -107,6 +114,7 @@ class Intake:
             batch, refused, open_ = self._next()
             if not batch and not refused:
                 continue
+            self._since = time.monotonic()
             counts = Counter(refused)
             for each in batch:
                 counts.update(each.counts)
@@ -120,6 +128,7 @@ class Intake:
             else:
                 for each in batch:
                     each.done.set_result(None)
+            self._since = None
 
     def _one_by_one(self, batch: Sequence[_Waiting], error: Exception) -> None:
         """What fails together may be one sender's fault: the others must not pay for it."""

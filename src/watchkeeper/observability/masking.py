@@ -14,12 +14,13 @@ from functools import lru_cache, partial
 from typing import Any
 
 # A pattern that begins with a character, and looks behind it then, is searched for several times as fast.
-_CARDS = re.compile(r"[2-6](?<![\d.,][2-6])(?<!\d[ -][2-6])\d{3}(?:[ -]?\d){9,15}(?!\d)")
+_CARDS = re.compile(r"[2-6](?<![\d.,][2-6])(?<!\d[ -][2-6])\d{3}(?:(?:[ -]?\d){9,15}|(?:\.\d{4}){3})(?!\d)")
+_HASHES = re.compile(r"\b[hu]_[0-9a-f]{32}\b")
 _PHONES = re.compile(
     r"[+(0-9](?<![\w+.][+(0-9])(?:"
     r"(?:(?<=\+)|(?<=0)0)[1-9](?:[ ().\-/]{0,3}\d){7,14}"
     r"|(?:(?<=\()|(?:(?<=1)|(?<=\+)1)[ .-]\()[2-9]\d\d\) ?[2-9]\d\d[ .-]?\d{4}"
-    r"|(?:(?<=[2-9])|(?<=1)[.-][2-9])\d\d([.-])[2-9]\d\d\1\d{4}"
+    r"|(?:(?<=[2-9])|(?<=1)[.-][2-9])\d\d([ .-])[2-9]\d\d\1\d{4}"
     r"|(?:(?<=0)|(?<=\()0)[1-9]\d{1,4}\)?(?:[ ]?[/-][ ]?|[ ])\d{2,4}(?:[ -]?\d{2,4}){1,3}"
     r")(?![\w])(?![.-]\d)"
 )
@@ -180,9 +181,17 @@ def _run(data: bytes) -> int:
 
 def _confirmed(rule: _Rule) -> Callable[[re.Match[str]], str]:
     def mask(found: re.Match[str]) -> str:
-        return rule.marker if rule.confirmed is None or rule.confirmed(found[0]) else found[0]
+        sure = rule.confirmed is None or rule.confirmed(found[0])
+        return rule.marker if sure and not _is_of_a_hash(found) else found[0]
 
     return mask
+
+
+def _is_of_a_hash(found: re.Match[str]) -> bool:
+    """Whether the digits are those of a hash that stands where a text or a user stood."""
+    first = max(0, found.start() - 34)
+    around = found.string[first : found.end() + 34]
+    return any(h.start() <= found.start() - first and found.end() - first <= h.end() for h in _HASHES.finditer(around))
 
 
 _HOSTILE = ("a", "1", " ", "-", ".", "@", "a.", "a ", "1 ", "a@", "\n", '"', "aA1_", "é")

@@ -22,7 +22,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
     ExportTraceServiceResponse,
 )
 
-from watchkeeper.observability import otlp_json
+from watchkeeper.observability import otlp_elements, otlp_json
 from watchkeeper.observability.otlp_spans import (
     DEEPEST,
     MALFORMED,
@@ -56,6 +56,9 @@ def unpacked(pieces: Iterable[bytes]) -> Iterator[bytes]:
             data = piece
             while data:
                 if ended:
+                    data = data.lstrip(b"\0")  # some pad what they packed to whole blocks
+                    if not data:
+                        break
                     engine, ended = zlib.decompressobj(31), False
                 begun = True
                 yield engine.decompress(data, 1 << 20)
@@ -147,6 +150,8 @@ def status(message: str, encoding: Encoding) -> bytes:
 
 
 def _parsed(kind: Any, body: bytes) -> Any:
+    if otlp_elements.too_many(body, kind.DESCRIPTOR.name):
+        raise Unreadable("more than 2,000,000 elements in one body; send it in several")
     try:
         return kind.FromString(body)
     except DecodeError:

@@ -30,7 +30,8 @@ class Piece(NamedTuple):
     """One span, or what a log record adds to it, in our words.
 
     `facts` holds record fields by name: those of `FIELDS` that are known, with `messages`, `answer`, `tools`,
-    `documents`, `error`, `own` (the application's own attributes) and `others` (what no convention names).
+    `documents`, `error`, `own` (the application's own attributes) and `others` (what no convention names); `named`
+    is there where an inner span says its route in our own attribute.
     """
 
     trace_id: str
@@ -56,6 +57,8 @@ def piece_of(span: Span, counts: Counter[str]) -> Piece:
     _resource(span.resource, found, counts)
     _metadata(found, others)
     facts = {name: found[name] for name in _REQUEST if name in found}
+    if kind != "request" and "watchkeeper.route" in span.attributes:
+        facts["named"] = True
     start, end = span.start_ns, max(span.start_ns, span.end_ns)
     if span.end_ns < span.start_ns:
         counts["duration below zero"] += 1

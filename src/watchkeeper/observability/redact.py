@@ -19,7 +19,12 @@ USER_KEYS = frozenset({
 })  # fmt: skip
 """Keys, in lower case, of attributes, parameters and unnamed fields that hold who the user is."""
 
+OURS = frozenset({"pulled_from", "content_kept"})
+"""Attributes that we write ourselves: where a request was pulled from, and what was kept of its texts."""
+
 _HASHED = re.compile(r"u_[0-9a-f]{32}|\[user\]")
+_HASHED_TEXT = re.compile(r"h_[0-9a-f]{32}")
+_NAME_OF_ERROR = re.compile(r"[A-Za-z_][\w.:-]{0,99}|\d{3}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -50,7 +55,8 @@ def private(request: Request, policy: Policy) -> Request:
     """The request as it may be stored. Applied twice it changes nothing more.
 
     Ids and labels stay as they are: trace, span, session and job ids, route, segment, source, environment,
-    release, prompt, variant, provider, models, finish reasons, names of tools.
+    release, prompt, variant, provider, models, finish reasons, names of tools. A session or segment with an e-mail
+    address in it is hashed.
 
     Args:
         policy: Its `content` for the request's route decides what becomes of inputs, answers, messages, tools'
@@ -60,9 +66,11 @@ def private(request: Request, policy: Policy) -> Request:
     hide = Hiding(policy, policy.routes.get(request.route, policy.content))
     return replace(
         request,
+        segment=hide.person(request.segment),
+        session_id=hide.person(request.session_id),
         input=hide.text(request.input),
         response=hide.text(request.response),
-        error_type=hide.label(request.error_type),
+        error_type=hide.error(request.error_type),
         calls=[_call(each, hide) for each in request.calls],
         retrievals=[_retrieval(each, hide) for each in request.retrievals],
         tool_calls=[_tool_call(each, hide) for each in request.tool_calls],
@@ -77,7 +85,7 @@ def _call(call: Call, hide: "Hiding") -> Call:
         params=hide.fields(call.params),
         messages=[hide.content(message, OF_MESSAGES) for message in call.messages],
         response=hide.text(call.response),
-        error_type=hide.label(call.error_type),
+        error_type=hide.error(call.error_type),
         more=hide.fields(call.more),
     )
 
@@ -92,7 +100,7 @@ def _tool_call(each: ToolCall, hide: "Hiding") -> ToolCall:
         each,
         arguments=hide.structure(each.arguments),
         result=hide.structure(each.result),
-        error_type=hide.label(each.error_type),
+        error_type=hide.error(each.error_type),
         more=hide.fields(each.more),
     )
 
@@ -120,11 +128,25 @@ class Hiding:
         """A text of the user or the model."""
         if text is None or self.mode == "none":
             return None
-        return self.label(text) if self.mode == "full" else self._hash(text)
+        return self.label(text) if self.mode == "full" else self._hash(self.label(text) or "")
 
     def label(self, text: str | None) -> str | None:
         """A text that is no content, masked all the same."""
-        return text if text is None or self.redactor is None else self.redactor.text(text)
+        return (
+            text if text is None or self.redactor is None or _HASHED_TEXT.fullmatch(text) else self.redactor.text(text)
+        )
+
+    def error(self, text: str | None) -> str | None:
+        """An error's type; with hidden content only if it is a name, for some put their message there."""
+        if text is None or self.mode == "full" or _NAME_OF_ERROR.fullmatch(text):
+            return self.label(text)
+        return "error"
+
+    def person(self, text: str | None) -> str | None:
+        """A session or a segment; with an e-mail address in it hashed as a user is, so that it still tells apart."""
+        if text is None or "@" not in text or self.label(text) == text:
+            return text
+        return user_hash(text, self.policy.secret)
 
     def content(self, value: Any, ids: frozenset[str] = frozenset()) -> Any:
         """A message, a document, a value: of what is hidden its shape, numbers and the fields in `ids` stay."""
@@ -141,7 +163,7 @@ class Hiding:
         return {key: self._field(key, value) for key, value in values.items()}
 
     def _field(self, key: str, value: Any) -> Any:
-        if key in self.policy.keep:
+        if key in self.policy.keep or key in OURS:
             return value
         if key.lower() in USER_KEYS and isinstance(value, str | int) and not isinstance(value, bool):
             return user_hash(str(value), self.policy.secret)
@@ -164,6 +186,6 @@ class Hiding:
         return value
 
     def _hash(self, text: str) -> str:
-        if text.startswith("h_") and len(text) == 34:
+        if _HASHED_TEXT.fullmatch(text):
             return text
         return f"h_{hmac.new(self.policy.secret or b'', text.encode(), sha256).hexdigest()[:32]}"

@@ -1,6 +1,7 @@
 """Load and save requests: what the command line, the pages and the flows call."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import islice
@@ -10,11 +11,11 @@ from watchkeeper.database.engine import Store
 from watchkeeper.foundation.clock import as_utc, format_time
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.foundation.ids import content_hash
-from watchkeeper.observability.assembly import requests_of
+from watchkeeper.observability.assembly import requests_of as put_together
 from watchkeeper.observability.packing import Texts
 from watchkeeper.observability.pieces import Piece, keys_of, merged_pieces, unpacked
 from watchkeeper.observability.pieces import packed as pack_piece
-from watchkeeper.observability.private_spans import private_feedback
+from watchkeeper.observability.private_spans import content_of, hidden, hides, private_feedback
 from watchkeeper.observability.redact import Policy, private
 from watchkeeper.observability.request import Feedback, Request
 from watchkeeper.observability.steps import Step, steps_of
@@ -56,7 +57,12 @@ def import_requests(opened: Store, given: Iterable[Request], *, policy: Policy |
 
 
 def take_pieces(
-    opened: Store, pieces: Iterable[Piece], counts: Mapping[str, int] | None = None, *, now: datetime | None = None
+    opened: Store,
+    pieces: Iterable[Piece],
+    counts: Mapping[str, int] | None = None,
+    *,
+    now: datetime | None = None,
+    policy: Policy | None = None,
 ) -> int:
     """Store spans and bring their requests up to date, all in one transaction; a repetition changes nothing.
 
@@ -65,6 +71,7 @@ def take_pieces(
     Args:
         counts: What was dropped, mended or refused, by name, to be added to those of the day of `now`.
         now: Goes with `counts`.
+        policy: How much is kept of the texts of which route; None keeps all. The pieces are masked already.
 
     Returns:
         How many traces were touched. All of it is committed.
@@ -78,9 +85,9 @@ def take_pieces(
     if not touched and not counts:
         return 0
     with opened.write() as session:
-        if counts and now is not None:
-            dropped.add_counts(session, _day(now), counts)
+        seen = Counter(counts or {})
         if not touched:
+            _count(session, seen, now)
             return 0
         statements.one_ingest_at_a_time(session)
         known = traces.stored_spans(session, sorted(touched))
@@ -90,15 +97,48 @@ def take_pieces(
         made: list[Request] = []
         for trace_id, new in touched.items():
             before = known.get(trace_id)
+            if policy is not None and hides(policy):
+                new, before = _hidden(trace_id, new, before, texts, kept, policy, seen)
             if before is None and len(new) == 1:
                 packed[trace_id] = [pack_piece(new[0], kept.keep)]
-                made += requests_of(new)
+                made += put_together(new)
                 continue
             merged = merged_pieces(before or [], new, kept.keep)
             packed[trace_id] = [row for row, _ in merged]
-            made += requests_of(piece or unpacked(trace_id, row, texts) for row, piece in merged)
+            made += put_together(piece or unpacked(trace_id, row, texts) for row, piece in merged)
         traces.save_traces(session, packed, made, kept)
+        _count(session, seen, now)
     return len(touched)
+
+
+def _hidden(
+    trace_id: str,
+    new: list[Piece],
+    before: list[list[Any]] | None,
+    texts: dict[str, str],
+    kept: Texts,
+    policy: Policy,
+    seen: Counter[str],
+) -> tuple[list[Piece], list[list[Any]] | None]:
+    """The pieces of a trace with so much of their texts as its route lets stay; what is stored of it already, too."""
+    old = [unpacked(trace_id, row, texts) for row in before or ()]
+    latest = {piece.key: piece for piece in (*old, *new)}
+    routes = [each.route for each in put_together(latest.values())]
+    content, known = content_of(list(latest.values()), routes, policy)
+    if content == "full":
+        return new, before
+    made = [hidden(piece, content, policy) for piece in new]
+    if not known and (lost := sum("content_kept" in piece.facts.get("own", {}) for piece in made)):
+        seen["text withheld: route not known"] += lost
+    if before is not None:
+        before = [pack_piece(hidden(piece, content, policy), kept.keep) for piece in old]
+        texts.update(kept.new)
+    return made, before
+
+
+def _count(session: Any, seen: Counter[str], now: datetime | None) -> None:
+    if seen and now is not None:
+        dropped.add_counts(session, _day(now), seen)
 
 
 def intake_counts(opened: Store, since: datetime) -> dict[str, int]:
@@ -127,6 +167,18 @@ def request(opened: Store, trace_id: str) -> Request:
     if not found:
         raise NotFound("request", trace_id[:64], known)
     return found[0]
+
+
+def requests_of(opened: Store, keys: Collection[tuple[str, str]]) -> list[Request]:
+    """The requests of these (trace id, span id); those that are not stored any more are left out."""
+    with opened.read() as session:
+        return requests.requests_of_keys(session, keys)
+
+
+def requests_of_trace(opened: Store, trace_id: str) -> list[Request]:
+    """Every request of a trace, oldest first; none where nothing of it is known."""
+    with opened.read() as session:
+        return requests.requests_of_trace(session, trace_id.strip().lower())
 
 
 def export_requests(
@@ -211,7 +263,11 @@ def feedback(opened: Store, trace_id: str, said: Feedback, *, now: datetime, pol
     The same words about the same trace are one feedback, however often they are sent.
     """
     if policy is not None:
-        said = private_feedback(said, policy)
+        routes: list[str] = []
+        if hides(policy):
+            with opened.read() as session:
+                routes = [each.route for each in requests.requests_of_trace(session, trace_id)]
+        said = private_feedback(said, routes, policy)
     at = None if said.at is None else format_time(said.at)
     key = content_hash([trace_id, said.kind, said.value, said.comment, at]).removeprefix("sha256:")
     with opened.write() as session:

@@ -11,11 +11,12 @@ from watchkeeper.observability.request import Request, totals
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
-    """One step: whether it is done, and what is to say about it."""
+    """One step: whether it is done, and what is to say about it. Of those that are `needed` each request has all."""
 
     step: str
     done: bool
     detail: str
+    needed: bool = True
 
 
 def steps_of(

@@ -31,7 +31,10 @@ class Step:
     def __init__(self, kind: str, name: str, attributes: dict[str, Any], parent: "Step | None") -> None:
         self._name, self._parent = name, parent
         attributes["watchkeeper.kind"] = kind
-        self._attributes = attributes
+        # Every span names its route: what may be kept of its words is known before the request's own span arrives.
+        if parent is not None and (route := parent._attributes.get("watchkeeper.route")) is not None:
+            attributes["watchkeeper.route"] = route
+        self._attributes: dict[str, Any] = attributes
         self._late: dict[str, Any] = {}
         self._span: Span | None = None
         self._token: Any = None

@@ -161,7 +161,8 @@ def _take(
     policy: Policy | None,
 ) -> None:
     decoded = Decoded(spans=[_marked(span, name) for span in page.spans])
-    observability.take_pieces(opened, pieces_of(decoded, policy=policy))
+    pieces = pieces_of(decoded, policy=policy, now=now)
+    observability.take_pieces(opened, pieces, decoded.counts, now=now, policy=policy)
     with opened.write() as session:
         store.save_remote(session, name, page.roots)
     for said in page.feedback:

@@ -10,6 +10,7 @@ from starlette.concurrency import run_in_threadpool
 
 from watchkeeper.app import App
 from watchkeeper.migrations.migrate import current_revision
+from watchkeeper.web import otlp
 
 if TYPE_CHECKING:
     from watchkeeper.observability.redact import Policy
@@ -18,6 +19,8 @@ router = APIRouter()
 
 _LARGEST_BODY = 64 * 1024 * 1024
 _LARGEST_WORD = 64 * 1024
+_STUCK_S = 30.0
+"""A batch takes half a second; one that takes so long will not end by itself."""
 
 
 def opened(request: Request) -> App:
@@ -33,8 +36,11 @@ def healthz() -> dict[str, str]:
 
 
 @router.get("/readyz")
-def readyz(request: Request) -> dict[str, str | None]:
-    """The store answers."""
+def readyz(request: Request) -> Any:
+    """The store answers, and spans that arrive are stored."""
+    busy_s = otlp.busy_s(request.app)
+    if busy_s > _STUCK_S:
+        return _refused(503, "Stuck", f"spans wait; one batch has been under way for {busy_s:.0f} s")
     return {"status": "ok", "schema": current_revision(opened(request).settings.store.url)}
 
 

@@ -54,6 +54,11 @@ def close(app: Any) -> None:
         app.state.intake.close()
 
 
+def busy_s(app: Any) -> float:
+    """Seconds that the spans being stored have taken so far."""
+    return float(app.state.intake.busy_s) if hasattr(app.state, "intake") else 0.0
+
+
 async def _take(request: Request, what: otlp.Signal) -> Response:
     kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
     encoding = _ENCODINGS.get(kind)
@@ -136,7 +141,9 @@ def _intake(app: Any) -> Intake:
             gc.set_threshold(100_000, 20, 20)
             app.state.decoding = DecodingProcess(app.state.privacy)
             app.state.intake = Intake(
-                lambda pieces, counts: service.take_pieces(opened.store, pieces, counts, now=opened.clock.now())
+                lambda pieces, counts: service.take_pieces(
+                    opened.store, pieces, counts, now=opened.clock.now(), policy=app.state.privacy
+                )
             )
         intake: Intake = app.state.intake
         return intake

@@ -43,7 +43,7 @@ def stored(store: Store, pages: Iterable[Page], policy: Policy | None = None) ->
     spans, roots, feedback, counts = [], [], [], Counter[str]()
     for page in pages:
         decoded = Decoded(spans=list(page.spans))
-        service.take_pieces(store, pieces_of(decoded, policy=policy))
+        service.take_pieces(store, pieces_of(decoded, policy=policy), policy=policy)
         spans += page.spans
         roots += page.roots
         feedback += page.feedback

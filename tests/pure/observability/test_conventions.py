@@ -286,3 +286,23 @@ def test_finish_reasons_are_one_list(raw: str | None, ours: str | None) -> None:
 )  # fmt: skip
 def test_errors_have_our_word_or_their_name(raw: str, ours: str) -> None:
     assert error_type(raw) == ours
+
+
+def test_calls_that_are_each_others_parents_are_one_call() -> None:
+    ring = [
+        piece({"gen_ai.operation.name": "chat"}, n, parent_span_id=f"{n % size + 1:016x}")
+        for size in (2, 3)
+        for n in range(1, size + 1)
+    ]
+    for some in (ring[:2], ring[2:]):
+        [request] = requests_of(some)
+        assert len(request.calls) == 1
+
+
+def test_thousands_of_calls_inside_each_other_are_a_request_still() -> None:
+    chain = [
+        piece({"gen_ai.operation.name": "chat"}, n, parent_span_id=f"{n - 1:016x}" if n > 1 else None)
+        for n in range(1, 3001)
+    ]
+    [request] = requests_of(chain)
+    assert request.span_id == f"{1:016x}"

@@ -9,10 +9,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 
 from watchkeeper.observability import otlp
 from watchkeeper.observability.assembly import requests_of
 from watchkeeper.observability.otlp import Encoding, Unreadable
+from watchkeeper.observability.otlp import unpacked as gunzipped
+from watchkeeper.observability.otlp_elements import too_many
 from watchkeeper.observability.packing import Texts, pack_values, read_value
 from watchkeeper.observability.pieces import merged_pieces, piece_of, unpacked
 from watchkeeper.observability.wire import as_json, request_of
@@ -107,3 +110,56 @@ def test_a_negative_duration_is_none_and_counted() -> None:
     piece = piece_of(first._replace(end_ns=first.start_ns - 5), counts)
     assert piece.end_ns == piece.start_ns
     assert counts == {"duration below zero": 1}
+
+
+def one_span(**more: Any) -> bytes:
+    request = ExportTraceServiceRequest()
+    span = request.resource_spans.add().scope_spans.add().spans.add(name="s", **more)
+    span.trace_id, span.span_id = b"t" * 16, b"s" * 8
+    span.start_time_unix_nano = span.end_time_unix_nano = 10**18
+    return bytes(request.SerializeToString())
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"\x0a\x00" * 2_100_000,
+        b"\x0a\x05\x12\x03\x12\x01\x4a" * 1_000_000,
+        b"\x0a\x04\x12\x02\x12\x00" * 800_000,
+    ],
+    ids=["empty resources", "cut-off spans", "empty spans"],
+)
+def test_millions_of_empty_elements_are_refused_before_they_are_decoded(body: bytes) -> None:
+    with pytest.raises(Unreadable, match=r"2,000,000 elements|is no Export"):
+        otlp.traces(body, "protobuf")
+
+
+def elements(message: Any) -> int:
+    """Every field that is set, counted by protobuf's own reflection."""
+    found = 0
+    for field, value in message.ListFields():
+        for each in value if field.is_repeated else [value]:
+            found += 1 + (elements(each) if field.message_type else 0)
+    return found
+
+
+@pytest.mark.parametrize("name", ["genai", "oi", "lf", "trl", "lgf", "pai"])
+def test_elements_are_counted_as_protobuf_does(name: str) -> None:
+    body = (CAPTURED / f"{name}.otlp.pb").read_bytes()
+    request = ExportTraceServiceRequest.FromString(body)
+    # Flags of a span and the like are fields, too; where there is no message inside, a field is one element.
+    exact = elements(request)
+    assert not too_many(body, "ExportTraceServiceRequest", exact)
+    assert too_many(body, "ExportTraceServiceRequest", exact - 1)
+
+
+def test_one_huge_text_is_one_element() -> None:
+    body = one_span(attributes=[{"key": "k", "value": {"string_value": "x" * 10_000_000}}])
+    assert not too_many(body, "ExportTraceServiceRequest")
+
+
+def test_gzip_that_was_padded_to_whole_blocks_is_read() -> None:
+    packed = gzip.compress(b"hello ") + gzip.compress(b"there")
+    assert b"".join(gunzipped([packed + bytes(300)])) == b"hello there"
+    with pytest.raises(Unreadable):
+        b"".join(gunzipped([packed + b"\x00\x01"]))

@@ -31,6 +31,7 @@ SECRET = b"of this installation"
         ("+49 1234567", "[phone]"),  # nine digits, the fewest
         ("001/2 3.4-5(6)7 8", "[phone]"),
         ("xapp-1234567890", "[key]"),  # the shortest of the keys
+        ("415 555 2671 or 4111.1111.1111.1111", "[phone] or [card]"),
         ("4111 1111 1111 1111, 5500-0000-0000-0004, 378282246310005", "[card], [card], [card]"),
         ("sk-proj-abcdefghijklmnop1234", "[key]"),
         ("sk_live_abcdefghijklmnop1234", "[key]"),
@@ -144,6 +145,23 @@ def test_hashed_content_shows_equal_texts_to_this_installation_only() -> None:
     assert one == same != other
     assert private(request(input="a"), Policy(content="hashed", secret=b"another")).input != one
     assert private(request(input="a"), Policy(content="hashed")).input is None
+
+
+def test_what_only_looks_like_a_hash_is_hashed() -> None:
+    told = "h_my mother has cancer and I amxyz"
+    assert len(told) == 34
+    hidden = private(request(input=told), Policy(content="hashed", secret=b"s"))
+    assert hidden.input != told
+    assert hidden.input is not None
+    assert hidden.input.startswith("h_")
+
+
+def test_hashes_come_through_whatever_the_policy_though_their_digits_look_like_a_card() -> None:
+    text, user = "h_859f08fad6362900182179" + "0" * 10, "u_4111111111111111" + "a" * 16
+    for content in ("full", "hashed"):
+        kept = private(request(input=text, attributes={"user": user}), Policy(content=content, secret=b"s"))  # type: ignore[arg-type]
+        assert (kept.input, kept.attributes["user"]) == (text, user)
+    assert Redactor().text(f"see {user}, card 4111111111111111") == f"see {user}, card [card]"
 
 
 def test_a_route_has_its_own_rule_and_named_attributes_are_kept() -> None:

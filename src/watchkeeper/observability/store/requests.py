@@ -69,6 +69,16 @@ def requests_of_trace(session: Session, trace_id: str) -> list[Request]:
     return _loaded(session, session.execute(_oldest_first(query)).mappings().all())
 
 
+def requests_of_keys(session: Session, keys: Collection[Key]) -> list[Request]:
+    """Those of these requests that are stored, oldest first."""
+    wanted = set(keys)
+    found: list[Request] = []
+    for some in slices(sorted({trace_id for trace_id, _ in wanted})):
+        query = sa.select(_REQUESTS).where(_REQUESTS.c.trace_id.in_(some))
+        found += _loaded(session, session.execute(_oldest_first(query)).mappings().all())
+    return [r for r in found if (r.trace_id, r.span_id) in wanted]
+
+
 def page(
     session: Session,
     *,
