@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Iterable, Sequence
+from contextlib import suppress
 from typing import TypeVar
 
 FLUSH_EVERY_S = 0.4
@@ -37,20 +38,25 @@ async def work_through(
             await asyncio.to_thread(save, batch)
 
     async def flush_often() -> None:
-        while True:
-            await asyncio.sleep(FLUSH_EVERY_S)
+        while not stopping.is_set():
+            with suppress(TimeoutError):
+                await asyncio.wait_for(stopping.wait(), FLUSH_EVERY_S)
             await flush_now()
+        await flush_now()  # what was finished while the last batch was being kept
 
+    stopping = asyncio.Event()
     working = [asyncio.ensure_future(work()) for _ in range(workers)]
     flusher = asyncio.ensure_future(flush_often())
     try:
         await _all_or_first_error([*working, flusher], until=working)
     finally:
-        for task in (*working, flusher):
+        for task in working:
             task.cancel()
-        await asyncio.gather(*working, flusher, return_exceptions=True)
-        # Shielded: even a second Ctrl-C must not lose what was paid for.
-        await asyncio.shield(flush_now())
+        await asyncio.gather(*working, return_exceptions=True)
+        stopping.set()
+        # Waited for and not cancelled: a batch may be half kept. Shielded: even a second Ctrl-C must not lose what was
+        # paid for.
+        await asyncio.shield(flusher if not flusher.done() else flush_now())
 
 
 async def _all_or_first_error(tasks: Sequence[asyncio.Future[None]], *, until: Sequence[asyncio.Future[None]]) -> None:
