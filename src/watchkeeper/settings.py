@@ -20,7 +20,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 from watchkeeper.foundation.clock import parse_age
-from watchkeeper.foundation.errors import Misconfigured
+from watchkeeper.foundation.errors import Misconfigured, NotFound
 from watchkeeper.sections import BudgetSettings, LatencySettings, Section
 
 if TYPE_CHECKING:
@@ -79,6 +79,10 @@ class RouteSettings(Section):
     content: Literal["full", "hashed", "none"] | None = Field(
         None, description="What is kept of its texts; default: privacy.content."
     )
+    judge: list[str] = Field([], description="Rubrics by which a sample of its live answers is judged.")
+    scorers_of: str | None = Field(
+        None, description="Suite whose scorers score a sample of its live answers, those that need no reference."
+    )
 
     @field_validator("model")
     @classmethod
@@ -135,7 +139,32 @@ class SamplingSettings(Section):
     """How many live answers are judged."""
 
     rate: float = Field(0.02, ge=0, le=1, description="Share of live answers to judge.")
-    judge_budget_usd_per_day: float = Field(5.0, ge=0, description="Most to spend on judging, US dollars a day.")
+    judge_budget_usd_per_day: float = Field(5.0, ge=0, description="Most to spend on judging, US dollars a day (UTC).")
+    settle_minutes: float = Field(
+        10.0,
+        ge=0,
+        le=1440,
+        description="Minutes after its end a request may be chosen: until then more of it comes in.",
+    )
+    accepted_loss: float = Field(
+        0.05, gt=0, lt=1, description="Loss of quality that nobody is told of; 0.05 is 5 points."
+    )
+    multiples: dict[str, float] = Field(
+        {}, description="Signal = times the rate at which its requests are sampled; docs/quality.md has the usual ones."
+    )
+
+    @field_validator("multiples")
+    @classmethod
+    def _are_of_signals(cls, value: dict[str, float]) -> dict[str, float]:
+        if value:
+            from watchkeeper.scoring.signals import STRATA
+
+            for name, times in value.items():
+                if name not in STRATA:
+                    raise ValueError(str(NotFound("signal", name, STRATA)))
+                if not 0 < times <= 1000:
+                    raise ValueError(f"{name}: a multiple is above 0 and at most 1000, not {times:g}")
+        return value
 
 
 class PriceOverrideSettings(Section):

@@ -142,19 +142,23 @@ def why_record(
     as_json: JsonOption = False,
     config: ConfigOption = None,
 ) -> None:
-    """How far a request has come: received, put together, priced. Exit 1 when a step is not done."""
+    """How far a request has come: received, put together, priced; eligible, sampled, judged.
+
+    Exit 1 when one of the first three is not done; most requests are not sampled, and that is right.
+    """
     from watchkeeper.app import open_app
+    from watchkeeper.jobs.scoring import why_scored
     from watchkeeper.observability import service
     from watchkeeper.observability.plain import visible
 
     with open_app(config) as opened:
-        steps = service.why(opened.store, trace_id)
+        steps = [*service.why(opened.store, trace_id), *why_scored(opened, trace_id)]
     if as_json:
         print_json([{"step": each.step, "done": each.done, "detail": each.detail} for each in steps])
     else:
         for each in steps:
             print(f"{each.step:<10} {'yes' if each.done else 'no':<4} {visible(each.detail)}")
-    if not all(each.done for each in steps):
+    if not all(each.done for each in steps if each.needed):
         raise typer.Exit(1)
 
 
@@ -167,6 +171,7 @@ def prune_records(
 ) -> None:
     """Delete old requests and the texts nothing else needs. The file keeps its size; the room is used again."""
     from watchkeeper.app import open_app
+    from watchkeeper.cost import service as cost
     from watchkeeper.observability import service
     from watchkeeper.sources import service as sources
 
@@ -178,6 +183,7 @@ def prune_records(
         else:
             requests, texts = service.prune(opened.store, until)
             sources.tidy(opened.store)
+            cost.tidy(opened.store)
     if as_json:
         print_json({"requests": requests, "texts": texts, "dry_run": dry_run})
     elif dry_run:
