@@ -1,6 +1,6 @@
 """A chat-completions server that answers after a fixed time; run as its own process by the benchmarks.
 
-Usage: python benchmarks/stand_in/chat_server.py LATENCY_MS ; prints the port it listens on.
+Usage: python benchmarks/stand_in/chat_server.py LATENCY_MS [ANSWER] ; prints the port it listens on.
 """
 
 import asyncio
@@ -8,20 +8,20 @@ import sys
 
 from aiohttp import web
 
-ANSWER = {
-    "id": "bench",
-    "object": "chat.completion",
-    "model": "bench-1",
-    "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": "yes"}}],
-    "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21},
-}
 
+async def main(latency_s: float, text: str) -> None:
+    answer = {
+        "id": "bench",
+        "object": "chat.completion",
+        "model": "bench-1",
+        "choices": [{"index": 0, "finish_reason": "stop", "message": {"role": "assistant", "content": text}}],
+        "usage": {"prompt_tokens": 20, "completion_tokens": 1, "total_tokens": 21},
+    }
 
-async def main(latency_s: float) -> None:
     async def complete(request: web.Request) -> web.Response:
         await request.read()
         await asyncio.sleep(latency_s)
-        return web.json_response(ANSWER)
+        return web.json_response(answer)
 
     async def models(_: web.Request) -> web.Response:
         return web.json_response({"object": "list", "data": [{"id": "bench-1"}, {"id": "bench-2"}]})
@@ -38,4 +38,4 @@ async def main(latency_s: float) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(float(sys.argv[1]) / 1000))
+    asyncio.run(main(float(sys.argv[1]) / 1000, sys.argv[2] if len(sys.argv) > 2 else "yes"))

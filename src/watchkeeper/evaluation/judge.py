@@ -8,6 +8,7 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any, Literal, NoReturn
 
 from watchkeeper.evaluation.judgement import Reading
@@ -68,7 +69,7 @@ class Rendered:
     """What a judge is sent for one item.
 
     Attributes:
-        input_hash: Of the messages; with the rubric's version the key of what is known.
+        input_hash: Of the material; with the rubric's version, which holds the rest, the key of what is known.
     """
 
     messages: Sequence[Message]
@@ -80,11 +81,10 @@ def render(rubric: Rubric, item: Item) -> Rendered:
     """The messages of one judgement; the same item is always rendered the same."""
     material = material_of(item, rubric.sees)
     opening, closing = _OPENING.format(code=material.code), _CLOSING.format(code=material.code)
-    messages = [
-        {"role": "system", "content": _system(rubric)},
-        {"role": "user", "content": f"{opening}\n\n{material.text}\n\n{closing}"},
-    ]
-    return Rendered(messages=messages, input_hash=content_hash(messages), material=material)
+    said = f"{opening}\n\n{material.text}\n\n{closing}"
+    system = _system(rubric.criteria, rubric.examples, rubric.sees, rubric.scale)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": said}]
+    return Rendered(messages=messages, input_hash=content_hash(said), material=material)
 
 
 def call_params(rubric: Rubric, wire: Wire) -> dict[str, Any]:
@@ -99,6 +99,11 @@ def call_params(rubric: Rubric, wire: Wire) -> dict[str, Any]:
     }
     form = {"type": "json_schema", "json_schema": {"name": "judgement", "strict": True, "schema": schema}}
     return {**rubric.params, "response_format": form}
+
+
+def recorded_params(rubric: Rubric, wire: Wire) -> dict[str, Any]:
+    """What of them is kept with every call: not the schema, which follows from the rubric's version."""
+    return {**rubric.params, "response_format": "json_schema"} if wire == "openai" else dict(rubric.params)
 
 
 def read_answer(outcome: Completion | CallFailure, scale: Scale) -> Reading:
@@ -120,12 +125,13 @@ def read_answer(outcome: Completion | CallFailure, scale: Scale) -> Reading:
     return Reading(value=value, explanation=explanation[:_LONGEST_EXPLANATION])
 
 
-def _system(rubric: Rubric) -> str:
+@lru_cache(maxsize=64)
+def _system(criteria: str, examples: str, sees: tuple[Part, ...], scale: Scale) -> str:
     return _SYSTEM.format(
-        criteria=rubric.criteria,
-        examples=f"\n## Examples\n\n{rubric.examples}\n" if rubric.examples else "",
-        parts="; ".join(f'"{part}", {_MEANS[part]}' for part in rubric.sees),
-        scale=rubric.scale.said,
+        criteria=criteria,
+        examples=f"\n## Examples\n\n{examples}\n" if examples else "",
+        parts="; ".join(f'"{part}", {_MEANS[part]}' for part in sees),
+        scale=scale.said,
     )
 
 

@@ -1,6 +1,8 @@
 """Judges many items at once; every vote and every call is handed on as it comes, so that nothing paid for is lost."""
 
 import asyncio
+import hashlib
+import itertools
 import secrets
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -43,7 +45,7 @@ class MadeCall:
     outcome: Completion | CallFailure
     cost_nano_usd: int | None
     at: datetime
-    id: str = field(default_factory=lambda: secrets.token_hex(32))
+    id: str
 
 
 @dataclass(slots=True, kw_only=True)
@@ -143,6 +145,7 @@ async def _cast(
     params = call_params(rubric, wire)
     calls: list[MadeCall] = []
     cast: list[Vote] = []
+    salt, numbers = secrets.token_hex(16), itertools.count()
 
     async def vote(item: _Asking) -> Vote:
         mine: list[MadeCall] = []
@@ -157,6 +160,7 @@ async def _cast(
                 outcome=outcome,
                 cost_nano_usd=cost,
                 at=clock.now(),
+                id=hashlib.sha256(f"{salt} {next(numbers)}".encode()).hexdigest(),
             )
             mine.append(made)
             calls.append(made)

@@ -87,15 +87,13 @@ def material_of(item: Item, sees: tuple[Part, ...]) -> Material:
     shown, cut, altered = [], {}, 0
     for part, text in texts.items():
         head, tail, left_out = _ends(text, LONGEST[part])
-        pieces = []
-        for piece in (head, tail):
-            safe, changes = _disarmed(piece)
-            altered += changes
-            pieces.append(safe)
-        body = pieces[0]
+        body, changes = _disarmed(head)
+        altered += changes
         if left_out:
             cut[part] = left_out
-            body = f"{pieces[0]}\n<<<{code} {left_out} characters left out>>>\n{pieces[1]}"
+            end, changes = _disarmed(tail)
+            altered += changes
+            body = f"{body}\n<<<{code} {left_out} characters left out>>>\n{end}"
         shown.append(f"<<<{code} {part}>>>\n{body}\n<<<{code} end of {part}>>>")
     return Material(text="\n".join(shown), code=code, cut=cut, altered=altered)
 

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from watchkeeper.cost.own_calls import Price
 from watchkeeper.database.engine import Store
 from watchkeeper.evaluation import store
-from watchkeeper.evaluation.judge import call_params
+from watchkeeper.evaluation.judge import recorded_params
 from watchkeeper.evaluation.judgement import Judgement, Vote
 from watchkeeper.evaluation.judging import Key, MadeCall, RetryBudget, judge_all
 from watchkeeper.evaluation.material import Item
@@ -48,7 +48,7 @@ async def judge(
             call goes on from there.
         StoreFailed: If the store fails.
     """
-    params = call_params(rubric, provider.kind)
+    params = recorded_params(rubric, provider.kind)
 
     def known(input_hashes: Iterable[str]) -> Mapping[Key, Vote]:
         if fresh:

@@ -11,6 +11,7 @@ from watchkeeper.evaluation.judgement import Judgement, Vote
 from watchkeeper.evaluation.judging import RetryBudget
 from watchkeeper.evaluation.material import Item
 from watchkeeper.evaluation.rubric import Rubric
+from watchkeeper.foundation.collector import calm_collector
 from watchkeeper.foundation.errors import NotFound
 from watchkeeper.jobs.prices import rate_overrides
 from watchkeeper.providers.connect import connect
@@ -39,7 +40,8 @@ def judge_items(
         Misconfigured: If a key is refused.
         ProviderFailed: If a provider gave no answers. What was judged is kept, and the same call goes on from there.
     """
-    return asyncio.run(_judge_items(app, work, fresh, budget or RetryBudget(), on_votes))
+    with calm_collector():
+        return asyncio.run(_judge_items(app, work, fresh, budget or RetryBudget(), on_votes))
 
 
 async def _judge_items(

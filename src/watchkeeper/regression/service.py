@@ -1,9 +1,7 @@
 """Load, ask, decide, save: a whole check from suites to a stored verdict."""
 
 import asyncio
-import gc
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -16,6 +14,7 @@ from watchkeeper.evaluation.judgement import Judgement, Vote
 from watchkeeper.evaluation.material import Item
 from watchkeeper.evaluation.rubric import Rubric
 from watchkeeper.foundation.clock import Clock
+from watchkeeper.foundation.collector import calm_collector
 from watchkeeper.foundation.errors import Conflict, NotFound
 from watchkeeper.foundation.ids import new_id
 from watchkeeper.observability.redact import Policy
@@ -87,7 +86,7 @@ async def check(
                     claimed.append(_claim(session, target, side, fresh=fresh, clock=clock, taken=claimed))
         prices = {name: PriceList(providers[name].base_url, provider=name, overrides=overrides) for name in chats}
         preparing = asyncio.create_task(asyncio.to_thread(_prepare, comparing))
-        with _calm_collector():
+        with calm_collector():
             progress = await _ask(opened, claimed, chats, providers, prices, clock, on_progress)
 
             async def ask_judge(rubric: Rubric, items: Sequence[Item]) -> Sequence[Judgement]:
@@ -276,19 +275,6 @@ def _prepare(comparing: Sequence[Comparing]) -> None:
         suite = each.candidate.suite
         for scorer in suite.scorers:
             prepare(len(suite.cases), scorer.margin)
-
-
-@contextmanager
-def _calm_collector() -> Iterator[None]:
-    """Keeps the garbage collector from walking all that was there before, again and again, between answers."""
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, *thresholds[1:])
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
 
 
 def _release(opened: Store, runs: Sequence[_Run], clock: Clock) -> None:
