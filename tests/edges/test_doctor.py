@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from watchkeeper.app import App
+from watchkeeper.app import App, open_app
 from watchkeeper.cli.diagnosis import Line, examine
 from watchkeeper.database.engine import Store
 from watchkeeper.facts.service import write_settled
@@ -38,6 +38,11 @@ def test_without_records_it_says_how_to_bring_some_in(tmp_path: Path, sqlite_sto
         (timedelta(hours=24, seconds=1), "note", "24 h ago"),
         (timedelta(days=9), "note", "9 days ago"),
         (timedelta(seconds=-5), "ok", "ahead of this machine's clock"),
+        (
+            timedelta(days=-900),
+            "note",
+            "ahead of this machine's clock: whether requests still arrive cannot be seen by it",
+        ),
     ],
 )
 def test_the_newest_record_is_as_old_as_it_is(
@@ -70,3 +75,23 @@ def test_facts_that_are_behind_are_said_with_the_hour_they_stop_at(tmp_path: Pat
     write_settled(sqlite_store, tmp_path / "facts", NOW)
     line = line_of("facts", tmp_path, sqlite_store)
     assert (line.state, line.detail) == ("ok", "1 hours written, 0.0 MB, none open")
+
+
+def test_a_policy_that_cannot_be_kept_is_a_problem(tmp_path: Path) -> None:
+    (tmp_path / "watchkeeper.toml").write_text('[privacy]\ncontent = "hashed"\nuser_id_secret_env = "NOT_SET"\n')
+    with open_app(tmp_path / "watchkeeper.toml") as app:
+        line = next(line for line in examine(app) if line.what == "privacy")
+    assert line.state == "problem"
+    assert "NOT_SET" in line.detail
+
+
+def test_what_is_kept_of_whom_is_said(tmp_path: Path) -> None:
+    (tmp_path / "watchkeeper.toml").write_text(
+        '[providers.p]\nbase_url = "http://127.0.0.1:9/v1"\n[routes."secret"]\nmodel = "p/m"\ncontent = "none"\n'
+    )
+    with open_app(tmp_path / "watchkeeper.toml") as app:
+        line = next(line for line in examine(app) if line.what == "privacy")
+    assert (line.state, line.detail) == (
+        "ok",
+        "content full, secret none; addresses, phones, cards and keys masked; user ids not kept",
+    )

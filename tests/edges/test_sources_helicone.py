@@ -310,7 +310,7 @@ def test_logged_tools_and_searches_are_no_calls(helicone: HeliconeStandIn, sqlit
 def test_a_request_that_is_under_way_waits_for_its_end(helicone: HeliconeStandIn) -> None:
     helicone.rows = [row(response_status=-2), row("x", delay_ms=None, response_created_at=None)]
     page = next(source(helicone).pages(DAY))
-    assert (list(page.spans), page.counts) == ([], {"left out: not finished": 2})
+    assert (list(page.spans), page.counts) == ([], {"not finished": 2})
 
 
 def test_rows_that_arrive_while_pages_are_read_hide_none(helicone: HeliconeStandIn) -> None:

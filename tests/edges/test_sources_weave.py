@@ -267,7 +267,7 @@ def test_a_retrieval_that_names_no_documents_is_not_one_that_found_none(
 def test_a_call_that_goes_on_waits_for_its_end(weave: WeaveStandIn) -> None:
     weave.calls = [call("root", "answer", "00.000", None, None)]
     (page,) = source(weave).pages(DAY)
-    assert (list(page.spans), page.counts) == ([], {"left out: not finished": 1})
+    assert (list(page.spans), page.counts) == ([], {"not finished": 1})
 
 
 def test_what_people_said_is_feedback_and_scores_of_evaluators_and_ours_are_not(weave: WeaveStandIn) -> None:
@@ -296,7 +296,7 @@ def test_what_people_said_is_feedback_and_scores_of_evaluators_and_ours_are_not(
         Feedback(kind="stars", value={"of_five": 4}, at=when),
     ]
     assert {said.trace_id for said in page.feedback} == {TRACE}
-    assert page.counts == {"left out: score of an evaluator there": 1, "rejected: feedback without a word": 1}
+    assert page.counts == {"score of an evaluator there": 1, "rejected: feedback without a word": 1}
 
 
 def test_a_score_lands_on_the_call_with_its_reasons_however_long(weave: WeaveStandIn) -> None:

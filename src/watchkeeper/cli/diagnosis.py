@@ -16,6 +16,7 @@ from watchkeeper.foundation.clock import format_time
 from watchkeeper.foundation.errors import WatchkeeperError
 from watchkeeper.foundation.money import show_usd
 from watchkeeper.incidents import service as incidents
+from watchkeeper.jobs import scoring
 from watchkeeper.jobs.budgets import budgets_of
 from watchkeeper.jobs.prices import price_list
 from watchkeeper.latency import service as latency
@@ -25,8 +26,11 @@ from watchkeeper.observability import service as observability
 from watchkeeper.providers.connect import ProviderConfig, connect
 from watchkeeper.regression import service as regression
 from watchkeeper.regression.suite_files import suite_names
+from watchkeeper.scoring.funnel import summed
+from watchkeeper.settings import privacy_policy
 from watchkeeper.sources import service as sources
 
+_CLOCKS_DIFFER = timedelta(minutes=5)
 _STALE = timedelta(hours=3)
 """How old the last hourly check may be before it is worth a word."""
 
@@ -47,6 +51,7 @@ def examine(app: App) -> list[Line]:
             what="store", state="ok", detail=f"{app.store.dialect}, schema {current_revision(app.settings.store.url)}"
         ),
         _records(app),
+        _privacy(app),
         _intake(app),
         _prices(app),
         _facts(app),
@@ -56,6 +61,7 @@ def examine(app: App) -> list[Line]:
         *_providers(app),
         *_routes(app),
         *_suites(app),
+        *_scoring(app),
         *_catalogues(app),
         *_last_check(app),
         *_channel(app),
@@ -73,8 +79,24 @@ def _records(app: App) -> Line:
         return Line(what="records", state="note", detail="none yet; watchkeeper records import FILE")
     age = app.clock.now() - held.newest
     detail = f"{held.total} requests, the newest of {format_time(held.newest)[:16]}Z, {_age(age)}"
+    if age < -_CLOCKS_DIFFER:
+        return Line(
+            what="records", state="note", detail=f"{detail}: whether requests still arrive cannot be seen by it"
+        )
     # A day without a request may be a quiet one; nobody but a person can say.
     return Line(what="records", state="note" if age > timedelta(days=1) else "ok", detail=detail)
+
+
+def _privacy(app: App) -> Line:
+    try:
+        policy = privacy_policy(app.settings)
+    except WatchkeeperError as error:
+        return Line(what="privacy", state="problem", detail=f"{error}; nothing is taken until then")
+    masked = "masked" if policy.redactor else "not masked"
+    routes = [f"{name} {content}" for name, content in policy.routes.items() if content != policy.content]
+    kept = f"content {policy.content}" + (f", {', '.join(routes)}" if routes else "")
+    users = "user ids hashed" if policy.secret else "user ids not kept"
+    return Line(what="privacy", state="ok", detail=f"{kept}; addresses, phones, cards and keys {masked}; {users}")
 
 
 def _intake(app: App) -> Line:
@@ -211,6 +233,27 @@ def _suites(app: App) -> Iterator[Line]:
             yield Line(what=f"suite {name}", state="ok", detail=f"{len(suite.cases)} cases")
         except WatchkeeperError as error:
             yield Line(what=f"suite {name}", state="problem", detail=str(error))
+
+
+def _scoring(app: App) -> Iterator[Line]:
+    """The funnel of the last day, and what stands still in it."""
+    if not scoring.is_configured(app.settings):
+        yield Line(what="scoring", state="note", detail="no route names a rubric or a suite to score its live answers")
+        return
+    try:
+        scoring.plan_of(app)
+    except WatchkeeperError as error:
+        yield Line(what="scoring", state="problem", detail=str(error))
+        return
+    stalled = scoring.stalled(app)
+    if stalled is not None:
+        yield Line(what="scoring", state="problem", detail=stalled.summary)
+    for each in summed(scoring.funnel(app, app.clock.now() - timedelta(days=1))):
+        detail = (
+            f"last day: {each.seen} seen, {each.eligible} eligible, {each.sampled} sampled, {each.judged} judged, "
+            f"{each.valid} valid"
+        )
+        yield Line(what=f"scoring {each.route}", state="ok", detail=detail)
 
 
 def _catalogues(app: App) -> Iterator[Line]:

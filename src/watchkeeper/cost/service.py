@@ -143,9 +143,10 @@ def count_calls(opened: Store, since: datetime | None = None) -> int:
 
 
 def tidy(opened: Store) -> None:
-    """Forget the reasons of calls that are no longer stored."""
+    """Forget the reasons and the changes of calls that are no longer stored."""
     with opened.write() as session:
         store.remove_reasons_of_gone_calls(session)
+        store.remove_changes_of_gone_calls(session)
 
 
 def changes_of(opened: Store, trace_id: str) -> list[dict[str, object]]:

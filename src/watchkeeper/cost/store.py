@@ -286,6 +286,12 @@ def remove_reasons_of_gone_calls(session: Session) -> None:
     session.connection().execute(sa.delete(_UNPRICED).where(~there))
 
 
+def remove_changes_of_gone_calls(session: Session) -> None:
+    """Forget what became of the costs of calls that are no longer stored."""
+    there = sa.exists().where(_CALLS.c.trace_id == _CHANGES.c.trace_id)
+    session.connection().execute(sa.delete(_CHANGES).where(~there))
+
+
 def changes_of(session: Session, trace_id: str) -> list[dict[str, Any]]:
     """The changed costs of a trace, oldest first."""
     query = sa.select(_CHANGES).where(_CHANGES.c.trace_id == trace_id).order_by(_CHANGES.c.id)

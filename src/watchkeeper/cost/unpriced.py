@@ -59,7 +59,7 @@ def unpriced_findings(groups: Sequence[Group], total: int, *, least: int, share:
                 kind="unpriced-calls",
                 severity="warning",
                 subject={"model": name},
-                summary=f"{count} of the last day's {total} calls have no cost, all of {name}: {WHY[most.reason]}.",
+                summary=f"{count} calls to {name} have no cost, of {total} calls of the last day: {WHY[most.reason]}.",
                 evidence={"calls": count, "of": total, "reasons": reasons, "detail": most.detail},
             )
         )

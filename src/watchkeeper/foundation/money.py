@@ -35,8 +35,10 @@ def total(costs: Iterable[int | None]) -> int | None:
 
 
 def show_usd(nano: int | None) -> str:
-    """For people: "$1.06", "$0.0042", or "unpriced" for None."""
+    """For people: "$1.06", "$0.0042", "$0.000027", or "unpriced" for None."""
     if nano is None:
         return "unpriced"
     dollars = usd(nano)
-    return f"${dollars:.2f}" if dollars >= 1 or nano == 0 else f"${dollars:.4f}"
+    if dollars >= 1 or nano == 0:
+        return f"${dollars:.2f}"
+    return f"${dollars:.4f}" if dollars >= Decimal("0.001") else f"${dollars:.9f}".rstrip("0")

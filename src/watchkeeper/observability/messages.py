@@ -63,6 +63,13 @@ def answer_of(messages: Sequence[Mapping[str, Any]]) -> tuple[str | None, list[d
     return plain(messages[0].get("content")), list(tools.values())
 
 
+def ended(messages_out: Any) -> str | None:
+    """Why an answer ended, where its message says so itself, as the conventions' messages do."""
+    last = messages_out[-1] if isinstance(messages_out, list) and messages_out else None
+    reason = last.get("finish_reason") if isinstance(last, Mapping) else None
+    return reason if isinstance(reason, str) and 0 < len(reason) <= 500 else None
+
+
 def joined(items: Sequence[Mapping[str, Any]]) -> list[dict[str, Any]]:
     """OpenAI's Responses: an answer's items (reasoning, words, each use of a tool) come as messages of their own."""
     words = [said for each in items if (said := plain(each.get("content")))]

@@ -127,6 +127,8 @@ def _call(
         and (reason := openai_answers.ended(said, span.attributes.get("gen_ai.response.finish_reasons"))) is not None
     ):
         found["finish_reason"] = reason
+    if "finish_reason" not in found and (reason := messages.ended(found.get("messages_out"))) is not None:
+        found["finish_reason"] = reason
     if isinstance(said, Mapping):
         for field, name in (("response_id", "id"), ("system_fingerprint", "system_fingerprint")):
             if field not in found and isinstance(said.get(name), str):

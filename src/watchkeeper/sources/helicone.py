@@ -145,7 +145,7 @@ def _span(row: Mapping[str, Any], start: int, body: Mapping[str, Any]) -> Span:
     if isinstance(delay, int | float) and not isinstance(delay, bool) and delay >= 0:
         ended = start + round(delay * 1e6)
     if ended is None or status == -2:
-        raise reading.Unusable("left out: not finished")
+        raise reading.Unusable("not finished")
     sent, got = (_texts(row, body, of) for of in ("request", "response"))
     attributes = {**_of_request(row), **_of_kind(row, sent, got)}
     failed = isinstance(status, int) and (status >= 400 or status < 0)

@@ -147,7 +147,7 @@ def _span(item: Mapping[str, Any], trace: Mapping[str, Any], root: bool, counts:
     start, kind = reading.start_of(item, "startTime"), str(item.get("type") or "SPAN").lower()
     end = start if kind == "event" else reading.instant_ns(item.get("endTime"))
     if end is None:
-        raise reading.Unusable("left out: not finished")
+        raise reading.Unusable("not finished")
     attributes: dict[str, Any] = {
         "watchkeeper.prompt.id": item.get("promptName"),
         "watchkeeper.prompt.version": item.get("promptVersion"),
@@ -262,13 +262,13 @@ def _feedback(items: list[Any]) -> Page:
         if isinstance(metadata, Mapping) and _MARK in metadata:
             return
         if item.get("source") == "EVAL":
-            raise reading.Unusable("left out: score of an evaluator there")
+            raise reading.Unusable("score of an evaluator there")
         subject = item.get("subject") if isinstance(item.get("subject"), Mapping) else None
         trace = item.get("traceId")
         if subject is not None:
             trace = subject.get("id") if subject.get("kind") == "trace" else subject.get("traceId")
         if not isinstance(trace, str) or not trace:
-            raise reading.Unusable("left out: score of no trace")
+            raise reading.Unusable("score of no trace")
         value = item.get("stringValue") if item.get("value") is None else item["value"]
         kind = reading.required(item, "name", "name")
         feedback = reading.said_of(kind, value, comment=item.get("comment"), at=item.get("timestamp"))

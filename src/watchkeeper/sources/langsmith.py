@@ -151,7 +151,7 @@ class LangSmith:
 def _span(run: Mapping[str, Any], counts: Counter[str]) -> Span:
     start, end = reading.start_of(run, "start_time"), reading.instant_ns(run.get("end_time"))
     if end is None:
-        raise reading.Unusable("left out: not finished")
+        raise reading.Unusable("not finished")
     kind, parent = str(run.get("run_type") or "chain").lower(), _parent(run)
     extra = _mapping(run.get("extra"))
     metadata = {**_mapping(extra.get("metadata")), **_mapping(run.get("metadata"))}
@@ -243,10 +243,10 @@ def _said(found: list[Any]) -> Page:
         if _MARK in _mapping(source.get("metadata")):
             return
         if source.get("type") in _EVALUATORS:
-            raise reading.Unusable("left out: score of an evaluator there")
+            raise reading.Unusable("score of an evaluator there")
         trace = item.get("trace_id") or item.get("run_id")
         if not isinstance(trace, str) or not trace:
-            raise reading.Unusable("left out: score of no trace")
+            raise reading.Unusable("score of no trace")
         value = item.get("value") if item.get("score") is None else item["score"]
         kind = reading.required(item, "key", "name")
         feedback = reading.said_of(kind, value, comment=item.get("comment"), at=item.get("created_at"))

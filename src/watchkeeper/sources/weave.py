@@ -127,7 +127,7 @@ class Weave:
 def _span(call: Mapping[str, Any], counts: Counter[str]) -> Span:
     start, end = reading.start_of(call, "started_at"), reading.instant_ns(call.get("ended_at"))
     if end is None:
-        raise reading.Unusable("left out: not finished")
+        raise reading.Unusable("not finished")
     name, given = _op(call.get("op_name")), _mapping(call.get("attributes"))
     inside = _mapping(given.pop("weave", None))
     inputs = {key: value for key, value in _mapping(call.get("inputs")).items() if key != "self"}
@@ -209,7 +209,7 @@ def _feedback(given: Any, counts: Counter[str]) -> list[Feedback]:
         if kind == _TYPE:
             return
         if kind.startswith(("wandb.runnable", "wandb.agent_monitor")):
-            raise reading.Unusable("left out: score of an evaluator there")
+            raise reading.Unusable("score of an evaluator there")
         if kind.startswith("wandb.reaction"):
             emoji = payload.get("detoned") or payload.get("emoji")
             thumb = _THUMBS.get(str(emoji))

@@ -24,7 +24,7 @@ def test_many_calls_of_a_model_are_one_finding_with_its_reasons() -> None:
     [finding] = unpriced_findings(groups, 100, least=5, share=0.01)
     assert finding.subject == {"model": "openai/new-model"}
     assert finding.summary == (
-        "8 of the last day's 100 calls have no cost, all of openai/new-model: no price for that model."
+        "8 calls to openai/new-model have no cost, of 100 calls of the last day: no price for that model."
     )
     assert finding.evidence["reasons"] == {"unknown_model": 6, "suspect": 2}
 

@@ -306,3 +306,9 @@ def test_thousands_of_calls_inside_each_other_are_a_request_still() -> None:
     ]
     [request] = requests_of(chain)
     assert request.span_id == f"{1:016x}"
+
+
+def test_an_answers_own_message_may_say_why_it_ended() -> None:
+    said = [{"role": "assistant", "parts": [{"type": "text", "content": "hi"}], "finish_reason": "length"}]
+    [request] = requests_of([piece({"gen_ai.operation.name": "chat", "gen_ai.output.messages": said})])
+    assert (request.calls[0].finish_reason, request.calls[0].response) == ("length", "hi")
