@@ -24,7 +24,7 @@ from watchkeeper.latency.changes import changes_of, slow_since
 from watchkeeper.latency.check import look_at_streams, stream_key
 from watchkeeper.latency.look import baselines
 from watchkeeper.latency.memory import Baseline, Memories
-from watchkeeper.latency.streams import Answers, Stream, Traffic
+from watchkeeper.latency.streams import Answers, Labels, Stream, Traffic
 
 UTC = ZoneInfo("UTC")
 MONDAY = datetime(2025, 1, 6, tzinfo=UTC)
@@ -204,11 +204,11 @@ def change_incidents(each: Answers, days: int, *, every_days: int, first_day: in
     """Incidents of changes of the prompt version that change nothing, looked at hourly for three days each."""
     version = ((each.at - MONDAY.timestamp()) // (every_days * 86_400)).astype(np.int64)
     size = each.at.size
-    nothing = np.full(size, None, object)
+    same = np.zeros(size, np.int64)
     traffic = Traffic(
-        at=each.at, route=np.full(size, "r", object), model=np.full(size, "m", object),
-        prompt=np.array([f"p@{n}" for n in range(int(version.max()) + 1)], object)[version],
-        release=nothing, answered=np.ones(size, np.bool_), timed_out=np.zeros(size, np.bool_),
+        at=each.at, route=Labels(same, ["r"]), model=Labels(same, ["m"]),
+        prompt=Labels(version, [f"p@{n}" for n in range(int(version.max()) + 1)]),
+        release=Labels(same, [None]), answered=np.ones(size, np.bool_), timed_out=np.zeros(size, np.bool_),
         latency_ms=each.latency_ms, ttft_ms=each.ttft_ms, output=each.output,
     )  # fmt: skip
     found = 0

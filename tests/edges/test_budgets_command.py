@@ -4,11 +4,14 @@ import json
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pytest
 
 from tests.edges.test_records_command import Project
+from watchkeeper.budgets.budget import Budget
 from watchkeeper.foundation.errors import Misconfigured
+from watchkeeper.jobs.budgets import budgets_of
 from watchkeeper.settings import load_settings
 
 ALL = '[[budgets]]\nname = "all"\nperiod = "30d"\nlimit_usd = 10\n'
@@ -107,3 +110,24 @@ def test_every_mistake_is_one_line_that_says_where(tmp_path: Path, text: str, sa
     with pytest.raises(Misconfigured) as caught:
         load_settings(path)
     assert str(caught.value) == f"watchkeeper.toml: {said}"
+
+
+def test_every_setting_of_a_budget_arrives_in_it(tmp_path: Path) -> None:
+    path = tmp_path / "watchkeeper.toml"
+    path.write_text(
+        '[[budgets]]\nname = "a"\nperiod = "week"\nweek_start = "sunday"\nlimit_usd = 0.1\ntimezone = "Asia/Tokyo"\n'
+        'where = { segment = "" }\nspend = "regression"\nthresholds = [0.9]\nalert_usd = 2\n'
+    )
+    assert budgets_of(load_settings(path)) == [
+        Budget(
+            name="a",
+            period="week",
+            week_start=6,
+            limit_nano_usd=100_000_000,
+            zone=ZoneInfo("Asia/Tokyo"),
+            where={"segment": None},
+            spend="regression",
+            thresholds=(0.9,),
+            least_nano_usd=2 * 10**9,
+        )
+    ]

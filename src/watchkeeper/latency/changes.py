@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from watchkeeper.latency.look import TESTS
-from watchkeeper.latency.streams import Answers, Traffic
+from watchkeeper.latency.streams import Answers, Labels, Marks, Traffic
 from watchkeeper.stats.latency import LatencyChange, Quantile, Window, compare_latency
 
 Dimension = Literal["prompt", "model", "release"]
@@ -59,43 +59,41 @@ class SlowSince:
     longer: bool
 
 
-def changes_of(traffic: Traffic, mine: NDArray[np.bool_], now: datetime) -> list[Change]:
+def changes_of(traffic: Traffic, mine: Marks, now: datetime) -> list[Change]:
     """The values of a route that were not there on its first day, the newest first.
 
     Args:
         mine: The requests of the route.
     """
-    places = np.flatnonzero(mine)
-    if not places.size:
+    if not mine.any():
         return []
-    began = float(traffic.at[places[0]]) + _WINDOW.total_seconds()
+    began = float(traffic.at[int(np.argmax(mine))]) + _WINDOW.total_seconds()
     found = []
     for dimension in DIMENSIONS:
-        values = getattr(traffic, dimension)[places]
-        for value in {each for each in values.tolist() if each is not None}:
-            at = float(traffic.at[places[int(np.argmax(values == value))]])
-            if at >= began:
+        labels: Labels = getattr(traffic, dimension)
+        for value, place in labels.first_places(mine).items():
+            at = float(traffic.at[place])
+            if value is not None and at >= began:
                 found.append(Change(at=datetime.fromtimestamp(at, now.tzinfo), dimension=dimension, value=value))
     return sorted(found, key=lambda each: (each.at, DIMENSIONS.index(each.dimension), each.value), reverse=True)
 
 
-def slow_since(
-    traffic: Traffic, mine: NDArray[np.bool_], change: Change, now: datetime, *, ratio: float
-) -> list[SlowSince]:
+def slow_since(traffic: Traffic, mine: Marks, change: Change, now: datetime, *, ratio: float) -> list[SlowSince]:
     """The models and measures of a route that are slower than before its change.
 
     Args:
         ratio: Below which a change is not worth a message.
     """
-    route = str(traffic.route[int(np.argmax(mine))])
+    route = traffic.route.distinct(mine)[0] or ""
     at, window = change.at.timestamp(), _WINDOW.total_seconds()
     if now.timestamp() - at < _SOONEST.total_seconds():
         return []
     # What a canary leaves on the old value after the change is in neither window.
-    new = mine & np.asarray(getattr(traffic, change.dimension) == change.value, np.bool_)
+    labels: Labels = getattr(traffic, change.dimension)
+    new = mine & labels.having(change.value)
     found = []
-    for model in sorted(set(traffic.model[new].tolist()), key=lambda name: name or ""):
-        of_model = np.asarray(traffic.model == model, np.bool_)
+    for model in traffic.model.distinct(new):
+        of_model = traffic.model.having(model)
         old = mine if change.dimension == "model" else mine & of_model
         before = traffic.answers(old).between(at - window, at)
         after = traffic.answers(new & of_model).between(max(at, now.timestamp() - window), now.timestamp())

@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
-import numpy as np
-
 from watchkeeper.latency.changes import LOOKED_AT, Change, SlowSince, changes_of, slow_since
 from watchkeeper.latency.look import Looked, Slow, baselines, look
 from watchkeeper.latency.memory import APART, RUNNING, Baseline, Memories, Memory, TimeoutMemory, Watched
@@ -95,8 +93,8 @@ def _changes(
     """What is slower than before a change, two checks running; and what to remember of it."""
     held: list[SlowSince] = []
     kept: dict[str, Memory] = {}
-    for route in sorted(set(traffic.route.tolist())):
-        mine = np.asarray(traffic.route == route, np.bool_)
+    for route in _routes(traffic):
+        mine = traffic.route.having(route)
         found = changes_of(traffic, mine, now)
         for place, change in enumerate(found):
             key = _change_key(route, change)
@@ -125,11 +123,15 @@ def _running(old: Watched | None, slow: SlowSince, now: datetime) -> Watched:
     return Watched(at=old.at if now - old.at < APART else now, p=None, since=since, last=now, longer=slow.longer)
 
 
+def _routes(traffic: Traffic) -> list[str]:
+    return [route for route in traffic.route.distinct() if route is not None]
+
+
 def _timeouts(traffic: Traffic, before: Memories, now: datetime) -> tuple[list[TimedOut], dict[str, TimeoutMemory]]:
     found: list[TimedOut] = []
     kept: dict[str, TimeoutMemory] = {}
-    for route in sorted(set(traffic.route.tolist())):
-        mine = np.asarray(traffic.route == route, np.bool_)
+    for route in _routes(traffic):
+        mine = traffic.route.having(route)
         seen, memory = look_at_timeouts(
             route, traffic.at[mine], traffic.timed_out[mine], before.timeouts.get(route), now
         )

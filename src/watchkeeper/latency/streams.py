@@ -4,7 +4,6 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -23,6 +22,7 @@ CALL_COLUMNS = ("trace_id", "model")
 _TIMEOUT = re.compile(r"time.?out|timed.?out|deadline", re.IGNORECASE)
 
 Floats = NDArray[np.float64]
+Marks = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -75,17 +75,49 @@ class Answers:
             return np.where(self.output > 0, self.latency_ms / self.output, np.nan)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Labels:
+    """One label of each of many requests: the name of its code; None where the record says none.
+
+    Attributes:
+        codes: shape (n,), places in `names`.
+        names: Each once.
+    """
+
+    codes: NDArray[np.int64]
+    names: Sequence[str | None]
+
+    def having(self, name: str | None) -> Marks:
+        """Which of them have this name."""
+        code = self.names.index(name) if name in self.names else -1
+        return np.asarray(self.codes == code, np.bool_)
+
+    def distinct(self, which: Marks | None = None) -> list[str | None]:
+        """The names that occur, of these requests or of all; None last."""
+        found = [self.names[code] for code in np.unique(self.codes if which is None else self.codes[which])]
+        return sorted(found, key=lambda name: (name is None, name or ""))
+
+    def first_places(self, which: Marks) -> dict[str | None, int]:
+        """Name -> place of its first request among these."""
+        places = np.flatnonzero(which)
+        codes, firsts = np.unique(self.codes[places], return_index=True)
+        return {self.names[code]: int(places[first]) for code, first in zip(codes, firsts, strict=True)}
+
+    def __getitem__(self, which: slice) -> "Labels":
+        return Labels(self.codes[which], self.names)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Traffic:
     """All requests of the last weeks, by time; every array has shape (n,)."""
 
     at: Floats
-    route: NDArray[np.object_]
-    model: NDArray[np.object_]
-    prompt: NDArray[np.object_]
-    release: NDArray[np.object_]
-    answered: NDArray[np.bool_]
-    timed_out: NDArray[np.bool_]
+    route: Labels
+    model: Labels
+    prompt: Labels
+    release: Labels
+    answered: Marks
+    timed_out: Marks
     latency_ms: Floats
     ttft_ms: Floats
     output: Floats
@@ -95,7 +127,7 @@ class Traffic:
         last = int(np.searchsorted(self.at, now.timestamp()))
         return Traffic(**{name: getattr(self, name)[:last] for name in Traffic.__dataclass_fields__})
 
-    def answers(self, which: NDArray[np.bool_]) -> Answers:
+    def answers(self, which: Marks) -> Answers:
         """Those of a mask that were answered."""
         mine = which & self.answered
         return Answers(
@@ -110,7 +142,7 @@ def traffic_of(requests: pa.Table, calls: pa.Table) -> Traffic:
     """Facts of requests and of calls brought together, in the order of time."""
     requests = requests.sort_by("started_at")
     errors = _labels(requests.column("error_type"))
-    named = {name: bool(_TIMEOUT.search(name)) for name in set(errors.tolist()) if name}
+    timeouts = [code for code, name in enumerate(errors.names) if name is not None and _TIMEOUT.search(name)]
     output = _numbers(requests.column("tokens_output"))
     reasoning = np.nan_to_num(_numbers(requests.column("tokens_reasoning")))
     return Traffic(
@@ -119,8 +151,8 @@ def traffic_of(requests: pa.Table, calls: pa.Table) -> Traffic:
         model=_models(requests.column("trace_id"), calls),
         prompt=_prompts(requests),
         release=_labels(requests.column("release")),
-        answered=np.array([error is None for error in errors], np.bool_),
-        timed_out=np.array([named.get(error, False) for error in errors], np.bool_),
+        answered=errors.having(None),
+        timed_out=np.isin(errors.codes, timeouts),
         latency_ms=_numbers(requests.column("latency_ms")),
         ttft_ms=_numbers(requests.column("ttft_ms")),
         output=output + reasoning,
@@ -135,56 +167,45 @@ def streams_of(traffic: Traffic, now: datetime, *, per_day: int) -> Mapping[Stre
             route.
     """
     found: dict[Stream, Answers] = {}
-    for route in sorted(set(traffic.route.tolist())):
-        on_route = traffic.route == route
-        pairs = sorted(
-            set(zip(traffic.model[on_route], traffic.prompt[on_route], strict=True)),
-            key=lambda p: (p[0] or "", p[1] or ""),
-        )
+    for route in traffic.route.distinct():
+        on_route = traffic.route.having(route)
         few = np.zeros(on_route.shape, np.bool_)
-        for model, prompt in pairs:
-            mine = on_route & _equal(traffic.model, model) & _equal(traffic.prompt, prompt)
-            answers = traffic.answers(mine)
-            days = max(1.0, (now.timestamp() - answers.at[0]) / DAY_S) if answers.at.size else 1.0
-            if model is not None and answers.at.size >= per_day * days:
-                found[Stream(route, model, prompt or "")] = answers
-            else:
-                few |= mine
+        for model in traffic.model.distinct(on_route):
+            of_model = on_route & traffic.model.having(model)
+            for prompt in traffic.prompt.distinct(of_model):
+                mine = of_model & traffic.prompt.having(prompt)
+                answers = traffic.answers(mine)
+                days = max(1.0, (now.timestamp() - answers.at[0]) / DAY_S) if answers.at.size else 1.0
+                if model is not None and answers.at.size >= per_day * days:
+                    found[Stream(route or "", model, prompt or "")] = answers
+                else:
+                    few |= mine
         if few.any():
-            found[Stream(route)] = traffic.answers(few)
+            found[Stream(route or "")] = traffic.answers(few)
     return found
 
 
-def _equal(values: NDArray[np.object_], value: str | None) -> NDArray[np.bool_]:
-    return np.asarray(values == value, np.bool_)
-
-
-def _models(traces: pa.ChunkedArray, calls: pa.Table) -> NDArray[np.object_]:
+def _models(traces: pa.ChunkedArray, calls: pa.Table) -> Labels:
     """The model of each request: of all its calls; None where no call says one."""
     by_trace = calls.group_by("trace_id").aggregate([("model", "min"), ("model", "max")])
-    names = [
-        low if low == high else f"{low} + {high}"
-        for low, high in zip(
-            by_trace.column("model_min").to_pylist(), by_trace.column("model_max").to_pylist(), strict=True
-        )
-    ]
-    places = pc.index_in(traces, value_set=by_trace.column("trace_id")).fill_null(len(names)).to_numpy()
-    named: NDArray[np.object_] = np.array([*names, None], object)[places]
-    return named
+    low, high = by_trace.column("model_min"), by_trace.column("model_max")
+    names = pc.if_else(pc.equal(low, high), low, pc.binary_join_element_wise(low, high, " + "))
+    return _labels(names.take(pc.index_in(traces, value_set=by_trace.column("trace_id"))))
 
 
-def _prompts(requests: pa.Table) -> NDArray[np.object_]:
-    pairs = zip(_labels(requests.column("prompt_id")), _labels(requests.column("prompt_version")), strict=True)
-    names: dict[tuple[Any, Any], str | None] = {(None, None): None}
-    return np.array(
-        [names.setdefault(pair, "@".join(each for each in pair if each is not None)) for pair in pairs], object
-    )
+def _prompts(requests: pa.Table) -> Labels:
+    """ID@VERSION, or the one of the two that there is."""
+    prompt, version = requests.column("prompt_id"), requests.column("prompt_version")
+    return _labels(pc.coalesce(pc.binary_join_element_wise(prompt, version, "@"), prompt, version))
 
 
-def _labels(column: pa.ChunkedArray) -> NDArray[np.object_]:
-    found = np.empty(len(column), object)
-    found[:] = column.to_pylist()
-    return found
+def _labels(column: pa.ChunkedArray) -> Labels:
+    encoded = column.cast(pa.string()).combine_chunks().dictionary_encode()
+    names = [name or None for name in encoded.dictionary.to_pylist()]  # an empty name is none
+    if None not in names:
+        names.append(None)
+    codes = encoded.indices.fill_null(names.index(None)).to_numpy(zero_copy_only=False)
+    return Labels(codes.astype(np.int64), names)
 
 
 def _numbers(column: pa.ChunkedArray) -> Floats:

@@ -88,6 +88,23 @@ def test_spend_that_cannot_end_below_the_limit_says_on_which_day_it_does():
     )
 
 
+def test_a_forecast_that_may_or_may_not_reach_the_limit_is_no_finding():
+    facts = spend_facts(np.random.default_rng(1), days=70, per_hour=60, between_days=0.3)
+    ledger = ledger_of(facts, now=datetime(2025, 3, 10, tzinfo=UTC), zone=ZoneInfo("UTC"))
+    monthly = Budget(name="all", period="month", limit_nano_usd=10**15, zone=ZoneInfo("UTC"))
+    low, high = assess(monthly, ledger).forecast.interval
+    for limit, rules in ((low * 0.99, {"forecast"}), ((low + high) / 2, set()), (high * 1.01, set())):
+        seen = assess(replace(monthly, limit_nano_usd=round(limit * 1e9)), ledger)
+        assert seen.rules & {"forecast"} == rules
+
+
+def test_a_limit_of_the_period_before_is_over_with_it():
+    last_of_month = datetime(2026, 9, 30, 21, 50, tzinfo=UTC)  # ten minutes before midnight in Berlin
+    memory, _, found = checked(steady(per_day=100, now=last_of_month))
+    assert list(found) == ["budget-burn"]
+    assert checked(steady(per_day=1, now=last_of_month + timedelta(minutes=20)), memory)[2] == {}
+
+
 def test_a_limit_that_is_reached_is_an_error():
     _, news, found = checked(steady(per_day=100))
     assert news == (0.5, 0.8, 1.0)
@@ -169,6 +186,7 @@ def test_the_message_says_who_spent_more_and_what_changed():
     before = calls(*[("answers", "m", "free", 10**9, 100)] * 4, *[("search", "m", "paid", 10**9, 100)] * 2)
     now = calls(*[("answers", "m", "free", 2 * 10**9, 200)] * 4, *[("search", "m", "paid", 10**9, 100)] * 2)
     reason = behind(now, before, hours=3, spend="llm")
+    assert [part.name for part in reason.top["route"]] == ["answers"]  # search spent no more than before
     assert reason.change.change == 4 * 10**9
     assert sum(reason.change.parts.values()) == 4 * 10**9
     seen = steady(today=4.0)

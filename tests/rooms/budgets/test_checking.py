@@ -77,6 +77,8 @@ def test_a_budget_reached_is_an_incident_until_the_period_ends(tmp_path: Path, s
     [checked] = check_budgets(app_of(tmp_path, store, ALL))
     assert checked.verdict == "exceeded"
     assert open_kinds(store) == {"budget-burn all": "firing"}
+    waiting = incidents.deliver(store, None, base_url="http://127.0.0.1", clock=FrozenClock(NOW)).messages
+    assert len(waiting) == 1  # the incident's own; the limit is not told a second time as a threshold
     [again] = check_budgets(app_of(tmp_path, store, ALL, now=NOW + timedelta(minutes=10)))
     assert again.news == ()
     check_budgets(app_of(tmp_path, store, ALL, now=datetime(2026, 12, 1, tzinfo=UTC)))

@@ -179,3 +179,11 @@ def test_a_stream_without_enough_past_is_said_to_have_none(app: App) -> None:
     report = checked(app, requests(1, lambda _: {}, days=1))
     assert [looked.baselines for looked in report.checked.streams.values()] == [{}]
     assert report.findings == []
+
+
+def test_what_a_record_does_not_say_moves_no_other_record(app: App) -> None:
+    batch = [replace(each, prompt=None) if n % 2 else each for n, each in enumerate(requests(1, lambda _: {}))]
+    streams = checked(app, iter(batch)).checked.streams
+    sizes = {stream.prompt: looked.baselines["latency_ms p50"].requests for stream, looked in streams.items()}
+    assert sorted(sizes) == ["", "answer@1"]
+    assert all(abs(size - 720) < 5 for size in sizes.values())
