@@ -35,14 +35,16 @@ def demonstrate(folder: Path, *, seed: int, once: bool) -> None:
     """
     started = time.monotonic()
     config = _prepare(folder)
-    web_port, model_port = free_port(), free_port()
-    _point_at(config, web_port=web_port, model_port=model_port)
+    web_port, model_port, judge_port = free_port(), free_port(), free_port()
+    _point_at(config, web_port=web_port, model_port=model_port, judge_port=judge_port)
     _say(started, f"the example application is in {folder}; its traffic and its model are SIMULATED (seed {seed})")
     _simulate(folder, seed)
     _import_traffic(config, folder / "traffic.jsonl", started)
     recordings = folder / "recordings.jsonl"
     shutil.copyfile(folder / "recordings-old.jsonl", recordings)
-    with _model_server(recordings, model_port):
+    played = ["-m", "watchkeeper", "replay", str(recordings), "--port", str(model_port), "--latency", "5"]
+    judged = [str(folder / "judge.py"), "--port", str(judge_port)]
+    with _listening("the replay server", played), _listening("the simulated judge", judged):
 
         async def play(running: Running, stop: asyncio.Event) -> None:
             say_running(running)
@@ -100,10 +102,11 @@ def _prepare(folder: Path) -> Path:
     return folder / "watchkeeper.toml"
 
 
-def _point_at(config: Path, *, web_port: int, model_port: int) -> None:
+def _point_at(config: Path, *, web_port: int, model_port: int, judge_port: int) -> None:
     """Free ports instead of the example's own, so that a demo never meets what already runs here."""
     text = config.read_text("utf-8")
     text = text.replace("127.0.0.1:8790", f"127.0.0.1:{model_port}").replace("127.0.0.1:8700", f"127.0.0.1:{web_port}")
+    text = text.replace("127.0.0.1:8791", f"127.0.0.1:{judge_port}")
     config.write_text(text.replace("port = 8700", f"port = {web_port}"), "utf-8")
 
 
@@ -128,17 +131,12 @@ def _import_traffic(config: Path, traffic: Path, started: float) -> None:
 
 
 @contextlib.contextmanager
-def _model_server(recordings: Path, port: int) -> Iterator[None]:
-    process = subprocess.Popen(
-        [sys.executable, "-m", "watchkeeper", "replay", str(recordings), "--port", str(port), "--latency", "5"],
-        stdout=subprocess.PIPE,
-        start_new_session=True,
-        text=True,
-    )
+def _listening(what: str, command: list[str]) -> Iterator[None]:
+    process = subprocess.Popen([sys.executable, *command], stdout=subprocess.PIPE, start_new_session=True, text=True)
     try:
         assert process.stdout is not None
-        if not process.stdout.readline().startswith("listening on "):
-            raise Transient("the replay server did not start")
+        if not any(line.startswith("listening on ") for line in process.stdout):
+            raise Transient(f"{what} did not start")
         yield
     finally:
         process.terminate()
