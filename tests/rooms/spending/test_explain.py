@@ -152,3 +152,8 @@ def test_the_evidence_is_plain_values_with_the_segments_that_moved_most(store: S
     assert evidence["per"] == "window"
     assert sum(evidence["parts_usd"].values()) == pytest.approx(evidence["after_usd"] - evidence["before_usd"])
     assert [each["model"] for each in evidence["moved"]] == ["openai/gpt-a"]
+
+
+def test_what_fell_most_comes_before_what_rose_less(store: Store, tmp_path: Path) -> None:
+    found = explained(store, tmp_path, [*calls(OLD, 40, model="gone"), *calls(OLD, 5), *calls(NEW, 15)])
+    assert [each.model for each in found.moved] == ["openai/gone", "openai/gpt-a"]

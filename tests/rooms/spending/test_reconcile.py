@@ -208,3 +208,31 @@ def test_days_that_are_not_over_and_others_are_not_compared(sqlite_store: Store,
     assert found.invoice.ignored == 2
     with pytest.raises(NothingToCheck):
         reconciled(sqlite_store, tmp_path, [], [line(99, day=NOW.date())])
+
+
+def test_a_quiet_day_has_no_holes(sqlite_store: Store, tmp_path: Path) -> None:
+    burst = [request(n, at=NOON + timedelta(minutes=n), tokens=Tokens(input=1_385_000)) for n in range(1, 31)]
+    assert cause(reconciled(sqlite_store, tmp_path, burst, [line(24 * 30 * 2.77)])) is None
+
+
+def test_classes_that_are_higher_by_different_factors_are_not_missing_calls(
+    sqlite_store: Store, tmp_path: Path
+) -> None:
+    plain = [request(n, tokens=Tokens(input=785_000, output=150_000)) for n in range(1, 11)]
+    lines = [line(1.1 * 15.7, usage="input"), line(9 * 12.0, usage="output")]
+    assert cause(reconciled(sqlite_store, tmp_path, plain, lines)) is None
+
+
+def test_a_credit_of_a_recorded_model_is_that_models(sqlite_store: Store, tmp_path: Path) -> None:
+    found = reconciled(sqlite_store, tmp_path, [request(1)], [line(-2)])
+    assert (only(found).invoice_nano_usd, found.other_lines) == (-2_000_000_000, 0)
+
+
+def test_tokens_of_calls_without_a_price_are_in_no_class(sqlite_store: Store, tmp_path: Path) -> None:
+    waiting = [request(n, cost_nano_usd=None) for n in (20, 21)]
+    lines = [line(8 * (2.77 - 0.6 * 1.8))]
+    explained = only(
+        reconciled(sqlite_store, tmp_path, [*(request(n) for n in range(1, 9)), *waiting], lines)
+    ).explained  # fmt: skip
+    assert explained
+    assert (explained.cause, explained.closes) == ("cache_read", pytest.approx(1))
