@@ -137,7 +137,7 @@ def look(
             continue
         compared[test] = base
         seen = _seen(recent, TESTS[test][0], base, now, ratio)
-        watched[test] = _watch(seen, old, now, ratio=ratio, streams=streams)
+        watched[test] = _watch(seen, old, now, longer=_longer(seen, TESTS[test][0], ratio), streams=streams)
         if (began := watched[test].since) is not None:
             slow[test] = Slow(
                 test=test,
@@ -194,18 +194,19 @@ def _seen(recent: Answers, measure: Measure, base: Baseline, now: datetime, rati
     )
 
 
-def _watch(seen: _Seen, old: Watched | None, now: datetime, *, ratio: float, streams: int) -> Watched:
+def _longer(seen: _Seen, measure: Measure, ratio: float) -> bool:
+    """Whether the answers became longer and a token takes no longer; the first token does not wait for the others."""
+    if measure != "latency_ms" or seen.output_ratio is None or seen.per_token_ratio is None:
+        return False
+    return seen.output_ratio >= _LONGER and seen.per_token_ratio < ratio
+
+
+def _watch(seen: _Seen, old: Watched | None, now: datetime, *, longer: bool, streams: int) -> Watched:
     p_before = None
     if old is not None and now - old.at <= RUNNING:
         # Asked again about the same hour, the check before is still the one before that hour.
         p_before = old.p_before if now - old.at < APART else old.p
     alarm = is_alarm(seen.p, p_before, streams=streams)
-    longer = (
-        seen.output_ratio is not None
-        and seen.per_token_ratio is not None
-        and seen.output_ratio >= _LONGER
-        and seen.per_token_ratio < ratio
-    )
     at = old.at if old is not None and now - old.at < APART else now
     fresh = Watched(at=at, p=seen.p, p_before=p_before)
     if old is None or old.since is None or old.last is None:

@@ -8,12 +8,14 @@ from numpy.typing import NDArray
 
 from watchkeeper.latency.look import BASELINE, GAP
 from watchkeeper.latency.memory import HOLD, LONGEST, TimeoutMemory
+from watchkeeper.stats.proportions import exact_low
 from watchkeeper.stats.rate_change import Detector, allowed_rate
 
 _FEWEST = 200
 """Requests a baseline needs."""
 _DAY_S, _FEWEST_A_DAY, _FEWEST_DAYS = 86_400.0, 100, 10
 _LATELY = timedelta(hours=3)
+_OUTSIDE = 0.05
 _BATCH = 50
 """Requests that are taken in together; small, so that no factor leaves what a float can hold."""
 
@@ -58,12 +60,13 @@ def look_at_timeouts(
     recent = at >= present - day
     lately = at >= present - _LATELY.total_seconds()
     count, broken = int(lately.sum()), int(timed_out[lately].sum())
-    above = count > 0 and broken / count > allowed
+    # By chance a quiet route is above what is allowed now and then, and the day may hold a burst that is over.
+    above = exact_low(broken, count, _OUTSIDE) > allowed
     alarmed = above and _alarms(timed_out[recent], allowed)
     if before is None and not alarmed:
         return None, None
     since = before.since if before is not None else now
-    last = now if above else (before.last if before is not None else now)
+    last = now if above or before is None else before.last
     if now - last >= HOLD:
         return None, None
     found = TimedOut(

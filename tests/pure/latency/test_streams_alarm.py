@@ -14,8 +14,9 @@ from benchmarks.alert_simulation import answers, change_incidents, latency_incid
 
 from watchkeeper.latency.check import check_traffic
 from watchkeeper.latency.look import baselines, look
-from watchkeeper.latency.memory import LONGEST, Memories
-from watchkeeper.latency.streams import Stream, traffic_of
+from watchkeeper.latency.memory import LONGEST, Baseline, Memories
+from watchkeeper.latency.streams import Answers, Stream, traffic_of
+from watchkeeper.stats.slowness import Hour, slower
 
 DATA = Path(os.environ.get("WATCHKEEPER_DATA", Path(__file__).parents[4] / "shared" / "data"))
 START = datetime(2026, 11, 2, tzinfo=UTC)
@@ -66,6 +67,52 @@ def test_the_baseline_stays_as_it_was_while_the_incident_is_open_and_two_weeks_a
             ended = now
     assert opened is not None
     assert timedelta(days=13) < ended - opened < LONGEST
+
+
+def last_hour(slow, *, first_slow=0, tokens=100.0, now=START):
+    """A hundred requests in the hour before `now`; some of them slow, their first token too."""
+    at = now.timestamp() - 3600 + 36.0 * np.arange(100)
+    latency, first = np.full(100, 90.0), np.full(100, 90.0)
+    latency[:slow], first[:first_slow] = 200.0, 200.0
+    return Answers(at=at, latency_ms=latency, ttft_ms=first, output=np.full(100, tokens))
+
+
+def past(**changes):
+    """The baselines of a stream whose p95 was 100 ms, with answers of 100 tokens."""
+    values = {"share": 0.05, "limit": 100.0, "spread": 0.01, "requests": 5000, "output": 100.0, "per_token": 1.0}
+    return {test: Baseline(**values | changes) for test in ("latency_ms p95", "ttft_ms p95")}
+
+
+def test_asked_again_within_the_hour_it_is_not_two_hours_running():
+    likely, usual = 22, past()
+    p = slower([Hour(requests=100, slow=likely)], 0.01, share=0.05)
+    assert 1e-5 < p < 1e-3
+
+    def seen(minutes, memory):
+        now = START + timedelta(minutes=minutes)
+        return look(last_hour(likely, now=now), usual, memory, now, ratio=1.2, streams=1)
+
+    first = seen(0, {})
+    again = seen(10, first.watched)
+    assert (dict(first.slow), dict(again.slow)) == ({}, {})
+    assert dict(seen(40, again.watched).slow) == {}
+    assert list(seen(60, again.watched).slow) == ["latency_ms p95"]
+    assert dict(seen(60 * 4, again.watched).slow) == {}  # hours without a check are no hours running
+
+
+@pytest.mark.parametrize(
+    ("tokens", "per_token", "longer"),
+    [(200.0, 1.0, True), (200.0, 0.8, False), (105.0, 2.0, False), (None, 1.0, False)],
+)
+def test_longer_answers_are_those_with_more_tokens_that_take_no_longer_each(tokens, per_token, longer):
+    answers_ = last_hour(60, tokens=np.nan if tokens is None else tokens)
+    looked = look(answers_, past(per_token=per_token), {}, START, ratio=1.2, streams=1)
+    assert looked.slow["latency_ms p95"].longer is longer
+
+
+def test_a_late_first_token_is_slowness_however_long_the_answer():
+    looked = look(last_hour(0, first_slow=60, tokens=200.0), past(), {}, START, ratio=1.2, streams=1)
+    assert not looked.slow["ttft_ms p95"].longer
 
 
 def recorded():

@@ -44,6 +44,15 @@ def test_one_certain_check_or_two_likely_ones_running_are_an_alarm(now, before, 
     assert is_alarm(now, before) is alarm
 
 
+def test_many_streams_need_more_evidence_each():
+    assert is_alarm(5e-6, None, streams=50)
+    assert not is_alarm(5e-6, None, streams=500)
+    assert is_alarm(5e-7, None, streams=500)
+    assert is_alarm(5e-4, 5e-4, streams=50)
+    assert not is_alarm(5e-4, 5e-4, streams=500)
+    assert is_alarm(5e-6, None, streams=1)  # and few need no less
+
+
 def latencies(rng, hours, per_hour):
     """Hour of each request and its milliseconds: a level that wanders, a day's rhythm, rare stalls."""
     steps = hours * 12
