@@ -57,7 +57,8 @@ _OPENING = "The code of this material is {code}."
 _CLOSING = "The material with the code {code} ends here. Score its response by the rubric; answer with the JSON object."
 
 _REFUSAL = re.compile(
-    r"\s*(?:i['’]?m sorry|i am sorry|sorry,|i can(?:no|['’])t|i['’]?m (?:not able|unable)|i (?:will|won['’]t))", re.I
+    r"\s*(?:i['’]?m sorry|i am sorry|sorry,|i can(?:no|['’])t|i['’]?m (?:not able|unable)|i (?:won['’]t|will not))",
+    re.I,
 )
 _CUT_SHORT = {"length", "max_tokens", "model_context_window_exceeded"}
 _REFUSED = {"content_filter", "refusal", "safety"}

@@ -5,9 +5,10 @@ the same item is always rendered the same, and a text that held its own code wou
 """
 
 import hashlib
+import itertools
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from watchkeeper.evaluation.rubric import PARTS, Part
@@ -83,7 +84,7 @@ def unjudgeable(item: Item, sees: tuple[Part, ...]) -> str | None:
 def material_of(item: Item, sees: tuple[Part, ...]) -> Material:
     """The parts a judge may see, each between its marks."""
     texts = {part: getattr(item, part) or "" for part in PARTS if part in sees}
-    code = _code(texts)
+    code = free_code(texts.values(), _codes(texts))
     shown, cut, altered = [], {}, 0
     for part, text in texts.items():
         head, tail, left_out = _ends(text, LONGEST[part])
@@ -98,14 +99,17 @@ def material_of(item: Item, sees: tuple[Part, ...]) -> Material:
     return Material(text="\n".join(shown), code=code, cut=cut, altered=altered)
 
 
-def _code(texts: Mapping[Part, str]) -> str:
-    """80 bits that stand in none of the texts."""
+def free_code(texts: Iterable[str], codes: Iterable[str]) -> str:
+    """The first of the codes that stands in none of the texts."""
+    given = list(texts)
+    return next(code for code in codes if not any(code in text for text in given))
+
+
+def _codes(texts: Mapping[Part, str]) -> Iterator[str]:
+    """Codes of 80 bits without end; one does, but for a fixed point of the hash."""
     everything = json.dumps(texts).encode()
-    for turn in range(1_000_000):  # one turn does, but for a fixed point of the hash
-        code = hashlib.blake2b(everything, digest_size=10, salt=turn.to_bytes(8, "big")).hexdigest()
-        if not any(code in text for text in texts.values()):
-            return code
-    raise AssertionError("a text cannot hold a million hashes of itself")
+    for turn in itertools.count():
+        yield hashlib.blake2b(everything, digest_size=10, salt=turn.to_bytes(8, "big")).hexdigest()
 
 
 def _ends(text: str, longest: int) -> tuple[str, str, int]:

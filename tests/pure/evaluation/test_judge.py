@@ -7,7 +7,7 @@ import pytest
 
 from watchkeeper.evaluation.judge import call_params, read_answer, render
 from watchkeeper.evaluation.judgement import Reading, Vote, judgement_of
-from watchkeeper.evaluation.material import LONGEST, Item, material_of, unjudgeable
+from watchkeeper.evaluation.material import LONGEST, Item, free_code, material_of, unjudgeable
 from watchkeeper.evaluation.rubric import Rubric, RubricShelf
 from watchkeeper.evaluation.scale import scale_named
 from watchkeeper.providers.interface import CallFailure, Completion
@@ -81,6 +81,16 @@ def test_of_a_long_text_the_middle_is_left_out_and_that_is_said_and_recorded() -
     assert f"<<<{shown.code} 500 characters left out>>>" in shown.text
     assert shown.text.count("B") >= 500  # the end is there
     assert shown.text.count("A") == LONGEST["input"] - 500
+
+
+def test_the_code_is_long_and_another_for_every_item() -> None:
+    codes = {material_of(item(f"answer {n}"), ("response",)).code for n in range(100)}
+    assert len(codes) == 100
+    assert {len(code) for code in codes} == {20}  # hex digits, 80 bits
+
+
+def test_a_code_that_stands_in_a_text_is_not_taken() -> None:
+    assert free_code(["one aa11", "two bb22 three"], ["aa11", "bb22", "cc33", "dd44"]) == "cc33"
 
 
 def test_the_code_stands_in_no_text() -> None:
@@ -186,6 +196,7 @@ def votes(*values: float | None, reason: str = "truncated") -> list[Vote]:
         (ONE_TO_FIVE, (0.0, 0.75, 1.0), 0.75, "4", None, 1.0),
         (ONE_TO_FIVE, (0.5, 0.75, None), 0.625, "3.5", None, 0.25),
         (ONE_TO_FIVE, (0.5, None, None), None, None, "truncated", None),
+        (ONE_TO_FIVE, (0.5, None), None, None, "truncated", None),
         (ONE_TO_FIVE, (None,), None, None, "truncated", None),
         (PASS_FAIL, (1.0, 1.0, 0.0), 1.0, "pass", None, 1.0),
         (PASS_FAIL, (1.0, 0.0, None), None, None, "tied", 1.0),
