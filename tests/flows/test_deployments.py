@@ -22,6 +22,7 @@ def test_what_runs_when_is_pinned() -> None:
         "check-budgets": "cron 4-59/10 * * * * UTC",
         "check-latency": "cron 12 * * * * UTC",
         "write-facts": "cron 6-59/10 * * * * UTC",
+        "score-live": "cron 8-59/15 * * * * UTC",
     }
 
 

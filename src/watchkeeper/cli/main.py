@@ -20,12 +20,14 @@ from watchkeeper.cli import (
     latency,
     models,
     prices,
+    quality,
     records,
     resolutions,
     rubrics,
     runbooks,
     runs,
     schema,
+    score,
     server,
     spend,
     stats,
@@ -71,6 +73,8 @@ app.command("up")(server.up)
 app.command("demo")(example.demo)
 app.command("doctor")(server.doctor)
 app.command("usage")(usage.usage)
+app.command("score")(score.score)
+app.command("quality")(quality.quality)
 app.command("check")(checks.check)
 app.command("upgrade")(checks.upgrade)
 app.command("serve")(server.serve)

@@ -4,10 +4,13 @@ from watchkeeper.app import App
 from watchkeeper.incidents import service as incidents
 from watchkeeper.incidents.outbox import DeliveryReport
 from watchkeeper.incidents.slack import SlackChannel
+from watchkeeper.jobs.scoring import tell_stalled
 
 
 def deliver_alerts(app: App) -> DeliveryReport:
     """Send what waits in the outbox; without a token it keeps waiting and nothing is lost."""
+    # A schedule that stands still cannot say so itself.
+    tell_stalled(app)
     slack = app.settings.slack
     return incidents.deliver(
         app.store,

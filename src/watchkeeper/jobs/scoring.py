@@ -178,16 +178,18 @@ def check_quality(app: App) -> list[Comparison]:
     return found
 
 
-def tell_stalled(app: App) -> Finding | None:
-    """Make the incident agree with whether live answers are being scored; returns what is wrong."""
-    found = None
-    if is_configured(app.settings):
-        now = app.clock.now()
-        found = stall_finding(
-            service.last_run(app.store), funnel(app, now - _LOOKED_BACK), newest=_newest(app), now=now
-        )
-    _reconcile(app, found, "check-stalled", {"check": CHECK})
-    return found
+def tell_stalled(app: App) -> None:
+    """Make the incident agree with whether live answers are being scored."""
+    _reconcile(app, stalled(app), "check-stalled", {"check": CHECK})
+
+
+def stalled(app: App) -> Finding | None:
+    """Why live answers are not being scored although there is traffic; None where they are, or shall not be."""
+    if not is_configured(app.settings):
+        return None
+    now = app.clock.now()
+    newest = observability.stock(app.store).newest
+    return stall_finding(service.last_run(app.store), funnel(app, now - _LOOKED_BACK), newest=newest, now=now)
 
 
 def funnel(app: App, since: datetime) -> list[Funnel]:
@@ -201,10 +203,6 @@ def why_scored(app: App, trace_id: str) -> list[Step]:
         return []
     requests = observability.requests_of_trace(app.store, trace_id)
     return service.why(app.store, requests, plan_of(app), now=app.clock.now())
-
-
-def _newest(app: App) -> datetime | None:
-    return observability.stock(app.store).newest
 
 
 def _reconcile(app: App, found: Finding | None, kind: str, subject: Mapping[str, str]) -> None:

@@ -168,23 +168,23 @@ def _base_rates(requests: Candidates, slots: NDArray[np.int64], held: Mapping[st
 
 
 def _population(requests: Candidates, mine: NDArray[np.bool_], strata: NDArray[np.int8]) -> list[Group]:
-    places = np.flatnonzero(mine)
-    if not places.size:
-        return []
-    columns = np.stack(
-        [requests.segment.codes[places], requests.prompt.codes[places], requests.model.codes[places], strata[places]]
-    )
-    _, first, counts = np.unique(columns, axis=1, return_index=True, return_counts=True)
-    return [
-        Group(
-            segment=requests.segment.name(place),
-            prompt=requests.prompt.name(place),
-            model=requests.model.name(place),
-            stratum=STRATA[strata[place]],
-            requests=int(count),
-        )
-        for place, count in zip(places[first].tolist(), counts, strict=True)
-    ]
+    labels = (requests.segment, requests.prompt, requests.model)
+    sizes = [len(each.names) + 1 for each in labels]
+    # One number for all four: sorting it is ten times as fast as sorting rows.
+    key = np.zeros(requests.size, np.int64)
+    for each, size in zip(labels, sizes, strict=True):
+        key = key * size + each.codes + 1
+    found, counts = np.unique((key * len(STRATA) + strata)[mine], return_counts=True)
+    groups = []
+    for number, count in zip(found.tolist(), counts.tolist(), strict=True):
+        rest, stratum = divmod(number, len(STRATA))
+        names: list[str | None] = []
+        for each, size in zip(reversed(labels), reversed(sizes), strict=True):
+            rest, code = divmod(rest, size)
+            names.append(each.names[code - 1] if code else None)
+        model, prompt, segment = names
+        groups.append(Group(segment=segment, prompt=prompt, model=model, stratum=STRATA[stratum], requests=count))
+    return groups
 
 
 def _unpruned(row: SampledHour, known: SampledHour | None) -> SampledHour:

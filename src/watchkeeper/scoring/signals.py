@@ -173,13 +173,16 @@ def appearances(requests: Candidates) -> dict[Appearance, float]:
     found: dict[Appearance, float] = {}
     for dimension in ("route", *DIMENSIONS):
         labels: Labels = getattr(requests, dimension)
-        mine = np.flatnonzero(live & labels.known)
-        key = requests.route.codes[mine].astype(np.int64) * max(1, len(labels.names)) + labels.codes[mine]
-        order = np.argsort(requests.at[mine], kind="stable")
-        for pair, first in zip(*np.unique(key[order], return_index=True), strict=True):
-            route, code = divmod(int(pair), max(1, len(labels.names)))
+        mine = live & labels.known
+        width = max(1, len(labels.names))
+        first = np.full(len(requests.route.names) * width, np.inf)
+        np.minimum.at(
+            first, requests.route.codes[mine].astype(np.int64) * width + labels.codes[mine], requests.at[mine]
+        )
+        for pair in np.flatnonzero(np.isfinite(first)).tolist():
+            route, code = divmod(pair, width)
             value = "" if dimension == "route" else labels.names[code]
-            found[requests.route.names[route], dimension, value] = float(requests.at[mine[order[first]]])
+            found[requests.route.names[route], dimension, value] = float(first[pair])
     return found
 
 

@@ -21,10 +21,13 @@ from watchkeeper.app import App
 from watchkeeper.incidents import service as incidents
 from watchkeeper.observability import service as observability
 from watchkeeper.observability.totals import BOUNDARIES_S, OTHER, RequestGroup, Totals, most_frequent
+from watchkeeper.scoring import service as scoring
+from watchkeeper.scoring.funnel import STAGES, Funnel, summed
 
 router = APIRouter()
 
 WINDOW = timedelta(hours=1)
+FUNNEL_WINDOW = timedelta(days=1)
 MOST_NAMES = 50
 """Label values of one kind (routes, models, errors), `other` not counted."""
 
@@ -84,6 +87,7 @@ class StoreCollector(Collector):
         for what, count in sorted(observability.intake_counts(self._app.store, _EVER).items()):
             mended.add_metric((what,), count)
         yield mended
+        yield _funnel(scoring.funnel(self._app.store, now - FUNNEL_WINDOW, now))
         outbox = incidents.outbox_state(self._app.store)
         yield _gauge(
             "outbox_messages",
@@ -91,6 +95,16 @@ class StoreCollector(Collector):
             {("waiting",): outbox.waiting, ("failed",): outbox.failed},
             ("state",),
         )
+
+
+def _funnel(rows: Iterable[Funnel]) -> GaugeMetricFamily:
+    """Routes are those of the configuration, so they are few."""
+    return _gauge(
+        "scoring_last_day",
+        "Requests of the last day by how far they came on their way to a score; every stage is part of the one before.",
+        {(row.route, stage): getattr(row, stage) for row in summed(rows) for stage in STAGES},
+        ("route", "stage"),
+    )
 
 
 def _of_requests(totals: Totals) -> Iterator[Metric]:
