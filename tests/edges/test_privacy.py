@@ -13,6 +13,7 @@ from fastapi.testclient import TestClient
 
 from watchkeeper.app import App, open_app
 from watchkeeper.observability import service
+from watchkeeper.observability.plain import render_request
 from watchkeeper.observability.redact import user_hash
 from watchkeeper.web.server import make_server
 
@@ -209,3 +210,10 @@ def test_a_session_that_is_an_address_still_tells_sessions_apart_and_is_none(htt
     send(http, request_span("open") | {"attributes": [attribute("session.id", MAIL), attribute("user", "x")]})
     assert stored(http)["session_id"] == user_hash(MAIL, b"a secret of this installation")
     assert MAIL not in in_the_store(app)
+
+
+def test_a_request_of_which_less_is_kept_says_so(http: TestClient, app: App) -> None:
+    send(http, request_span("closed"), chat())
+    found = service.request(app.store, TRACE)
+    assert found.attributes["content_kept"] == "none"
+    assert "words not kept (content none)" in render_request(found)

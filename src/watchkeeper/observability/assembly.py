@@ -92,6 +92,8 @@ def _request(root: Piece, members: Sequence[Piece]) -> Request:
     attributes = dict(facts.get("own", {}))
     if root.kind != "call" and "others" in facts:
         attributes |= facts["others"]
+    if (kept := next((p.facts["own"]["content_kept"] for p in members if _is_kept_less(p)), None)) is not None:
+        attributes["content_kept"] = kept
     return Request(
         trace_id=root.trace_id,
         span_id=root.span_id,
@@ -115,6 +117,10 @@ def _request(root: Piece, members: Sequence[Piece]) -> Request:
         feedback=[],
         attributes=attributes,
     )
+
+
+def _is_kept_less(piece: Piece) -> bool:
+    return "content_kept" in piece.facts.get("own", ())
 
 
 def _said(root: Piece, members: Sequence[Piece]) -> Any:

@@ -31,6 +31,8 @@ def _lines(r: Request) -> Iterator[str]:
     state = (
         f"failed: {visible(r.error_type)}" if r.error_type else "answered" if r.response is not None else "no answer"
     )
+    if "content_kept" in r.attributes:
+        state += f", words not kept (content {visible(str(r.attributes['content_kept']))})"
     yield f"{format_time(r.started_at)}  {visible(r.route)}  {state}, {_ms(r.latency_ms)}, {_cost(r)}"
     yield f"trace {r.trace_id}  span {r.span_id}"
     yield from _labels(r)

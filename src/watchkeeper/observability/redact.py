@@ -75,7 +75,7 @@ def private(request: Request, policy: Policy) -> Request:
         retrievals=[_retrieval(each, hide) for each in request.retrievals],
         tool_calls=[_tool_call(each, hide) for each in request.tool_calls],
         feedback=[hidden_feedback(each, hide) for each in request.feedback],
-        attributes=hide.fields(request.attributes),
+        attributes=hide.fields(request.attributes) | ({} if hide.mode == "full" else {"content_kept": hide.mode}),
     )
 
 

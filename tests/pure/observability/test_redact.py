@@ -168,7 +168,8 @@ def test_a_route_has_its_own_rule_and_named_attributes_are_kept() -> None:
     policy = Policy(routes={"support.answer": "none"}, keep=frozenset({"country"}), secret=SECRET)
     hidden = private(request(), policy)
     assert (hidden.input, hidden.response, hidden.tool_calls[0].arguments) == (None, None, None)
-    assert hidden.attributes == {"user.id": user_hash("ann", SECRET), "country": "DE", "note": None}
+    kept = {"user.id": user_hash("ann", SECRET), "country": "DE", "note": None, "content_kept": "none"}
+    assert hidden.attributes == kept
     assert private(request(route="other"), policy).input == "I am [email]"
 
 
