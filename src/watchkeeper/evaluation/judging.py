@@ -4,7 +4,7 @@ import asyncio
 import hashlib
 import itertools
 import secrets
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
@@ -21,6 +21,9 @@ from watchkeeper.providers.outage import stop_if_pointless
 
 _ASKED_AGAIN = {"unparsable", "out of scale", "truncated", "refused"}
 """What another answer may mend. A call that failed was tried again by the provider's own rules already."""
+
+_TOGETHER = 100
+"""Items rendered and looked up at once: some milliseconds."""
 
 Key = tuple[str, int]
 """Input hash and number of a vote."""
@@ -54,7 +57,7 @@ class RetryBudget:
 
     Attributes:
         retries: Of one vote.
-        share: Of all votes together, as a share of those planned.
+        share: Of all votes together, as a share of those that could be asked for.
         floor: That are always allowed together.
     """
 
@@ -107,16 +110,31 @@ async def judge_all(
         Misconfigured: If the key is refused.
         ProviderFailed: If the provider is unreachable or its quota is used up; what it gave is with `on_done`.
     """
-    rendered = {item.id: render(rubric, item) for item in items if unjudgeable(item, rubric.sees) is None}
-    votes = {key: replace(vote, tries=0) for key, vote in known({r.input_hash for r in rendered.values()}).items()}
-    asking: dict[Key, _Asking] = {}
-    for item_id, each in rendered.items():
-        for number in range(rubric.votes):
-            key = (each.input_hash, number)
-            if key not in votes:
-                asking.setdefault(key, _Asking(item_id=item_id, rendered=each, number=number))
+    rendered: dict[str, Rendered] = {}
+    votes: dict[Key, Vote] = {}
+
+    def asking() -> Iterator[_Asking]:
+        """What is not known; looked up a slice at a time, while the first of it is being asked already."""
+        asked: set[Key] = set()
+        for start in range(0, len(items), _TOGETHER):
+            some = {
+                item.id: render(rubric, item)
+                for item in items[start : start + _TOGETHER]
+                if unjudgeable(item, rubric.sees) is None
+            }
+            rendered.update(some)
+            found = known({each.input_hash for each in some.values()})
+            votes.update({key: replace(vote, tries=0) for key, vote in found.items()})
+            for item_id, each in some.items():
+                for number in range(rubric.votes):
+                    key = (each.input_hash, number)
+                    if key not in votes and key not in asked:
+                        asked.add(key)
+                        yield _Asking(item_id=item_id, rendered=each, number=number)
+
     new = await _cast(
-        list(asking.values()),
+        asking(),
+        planned=len(items) * rubric.votes,
         rubric=rubric,
         chat=chat,
         wire=wire,
@@ -131,8 +149,9 @@ async def judge_all(
 
 
 async def _cast(
-    asking: Sequence[_Asking],
+    asking: Iterator[_Asking],
     *,
+    planned: int,
     rubric: Rubric,
     chat: ChatModel,
     wire: Wire,
@@ -167,7 +186,7 @@ async def _cast(
             if isinstance(outcome, CallFailure):
                 stop_if_pointless(outcome, rubric.provider, rubric.model_name)
             reading = read_answer(outcome, rubric.scale)
-            if reading.reason not in _ASKED_AGAIN or not budget.take(attempt=len(mine), planned=len(asking)):
+            if reading.reason not in _ASKED_AGAIN or not budget.take(attempt=len(mine), planned=planned):
                 return _vote(item, reading, mine)
 
     def save(batch: list[Vote]) -> None:
@@ -178,7 +197,7 @@ async def _cast(
 
     # Half as many again as may call at once: those waiting for a retry hold no place in the call.
     try:
-        await work_through(asking, vote, workers=min(len(asking), concurrency + concurrency // 2 + 1), save=save)
+        await work_through(asking, vote, workers=min(planned, concurrency + concurrency // 2 + 1), save=save)
     finally:
         if calls:  # of votes that were cut short between two tries
             await asyncio.shield(asyncio.to_thread(save, []))

@@ -27,7 +27,7 @@ def followed_routes(settings: Settings) -> list[FollowedRoute]:
     ]
     shelf = rubric_shelf(settings)
     for name in shelf.names():
-        with suppress(Misconfigured):  # `rubrics lint` and `doctor` say what is wrong with it
+        with suppress(Misconfigured):  # `rubrics lint` says what is wrong with it
             rubric = shelf.read(name)
             routes.append(FollowedRoute(route=rubric.route, model=rubric.model, upgrades=""))
     return routes

@@ -187,19 +187,19 @@ def test_when_asking_is_pointless_it_stops_and_what_was_paid_for_is_kept(
     assert len(kept.calls) == judge.calls
 
 
-def test_a_cancelled_run_keeps_every_vote_and_every_call_it_paid_for(tmp_path: Path) -> None:
-    kept, used = Kept(), rubric(tmp_path)
+def cancelled(count: int, used: Rubric, kept: Kept, *, at: int, good: int) -> Judge:
+    """A run that is cancelled during its call number `at`; the first `good` answers can be read."""
 
-    async def run() -> None:
+    async def run() -> Judge:
         def answer(n: int, _: str) -> Answer:
-            if n == 21:
+            if n == at:
                 task.cancel()
-            return "4!" if n > 12 else GOOD
+            return "4!" if n > good else GOOD
 
         judge = Judge(answer)
         task = asyncio.ensure_future(
             judge_all(
-                items(500),
+                items(count),
                 rubric=used,
                 chat=judge,
                 wire="openai",
@@ -212,7 +212,20 @@ def test_a_cancelled_run_keeps_every_vote_and_every_call_it_paid_for(tmp_path: P
         )
         with pytest.raises(asyncio.CancelledError):
             await task
-        assert len(kept.calls) == judge.answered > len(kept.votes) + len(kept.missing)
+        return judge
 
-    asyncio.run(run())
+    return asyncio.run(run())
+
+
+def test_a_cancelled_run_keeps_every_vote_and_every_call_it_paid_for(tmp_path: Path) -> None:
+    kept = Kept()
+    judge = cancelled(500, rubric(tmp_path), kept, at=21, good=12)
     assert len(kept.votes) == 12
+    assert len(kept.calls) == judge.answered > len(kept.votes) + len(kept.missing)
+
+
+def test_calls_of_votes_that_were_cut_short_between_two_tries_are_kept_too(tmp_path: Path) -> None:
+    kept = Kept()
+    judge = cancelled(4, rubric(tmp_path), kept, at=6, good=0)
+    assert (kept.votes, kept.missing) == ({}, [])
+    assert len(kept.calls) == judge.answered >= 4

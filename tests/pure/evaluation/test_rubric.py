@@ -17,6 +17,7 @@ sees: [response, input]
 votes: 3
 ---
 The response is friendly.
+It is short.
 
 ## Examples
 
@@ -32,7 +33,7 @@ def read(folder: Path, text: str = WHOLE, *, name: str = "tone", model: str | No
 def test_a_rubric_is_front_matter_criteria_and_examples(tmp_path: Path) -> None:
     rubric = read(tmp_path)
     assert (rubric.name, rubric.scale.name, rubric.provider, rubric.model_name) == ("tone", "1-5", "openai", "judge-1")
-    assert (rubric.criteria, rubric.examples) == ("The response is friendly.", '"Go away." is a 1.')
+    assert (rubric.criteria, rubric.examples) == ("The response is friendly.\nIt is short.", '"Go away." is a 1.')
     assert rubric.sees == ("input", "response")  # in our order, whatever was written
     assert (rubric.votes, rubric.route) == (3, "judge.tone")
 
@@ -72,7 +73,7 @@ def test_the_name_the_description_and_line_ends_do_not(tmp_path: Path) -> None:
         ("votes: 3", "votes: 0", "tone.md:7: votes: Input should be greater than or equal to 1"),
         ("votes: 3", "vote: 3", "tone.md:7: vote: unknown field; known: description, scale"),
         ("{temperature: 0}", "{temperature", "tone.md:6: not YAML"),
-        ("The response is friendly.", "", "tone.md:9: there are no criteria"),
+        ("The response is friendly.\nIt is short.", "", "tone.md:9: there are no criteria"),
     ],
 )
 def test_a_mistake_is_one_line_with_its_place(tmp_path: Path, old: str, new: str, said: str) -> None:
