@@ -11,7 +11,7 @@ demo: .venv/.ready-ops ## the whole thread on simulated traffic; ARGS=--once sto
 	@.venv/bin/watchkeeper demo $(ARGS)
 
 test: .venv/.ready-dev .venv-phoenix/.ready ## every test: real Prefect server, real SQLite and PostgreSQL, real HTTP
-	@$(PY) -m pytest $(ARGS)
+	@$(PY) -m pytest -n auto --dist loadfile $(ARGS)
 
 lint: .venv/.ready-dev ## ruff, mypy, import arrows, runbooks
 	@$(PY) -m ruff check . && $(PY) -m ruff format --check . && $(PY) -m mypy && .venv/bin/lint-imports && .venv/bin/watchkeeper runbooks lint
