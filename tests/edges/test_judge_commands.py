@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -194,6 +195,22 @@ def test_answers_the_judge_cannot_score_are_missing_and_the_verdict_is_not_a_pas
     assert done.returncode == 3
     assert (scorer["verdict"], scorer["baseline_mean"]) == ("inconclusive", None)
     assert scorer["unscored"] == {"judge: no reference": 160}
+
+
+def test_a_judge_that_is_not_there_is_no_verdict_and_the_same_command_goes_on(polite: Path, judge_url: str) -> None:
+    config = polite / "watchkeeper.toml"
+    there = config.read_text()
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: nobody answers
+        nobody = f"http://127.0.0.1:{taken.getsockname()[1]}"
+        config.write_text(there.replace(f'"{judge_url}/v1"', f'"{nobody}/v1"\nmax_retries = 0'))
+        failed = run(polite, *CHECK)
+    assert failed.returncode == 4
+    assert failed.stderr.splitlines()[-1].startswith("watchkeeper: provider 'desk_judge' gave none of 120 judgements")
+    config.write_text(there)
+    [suite] = json.loads(run(polite, *CHECK, "--json").stdout)["suites"]
+    assert suite["verdict"] == "regressed"
+    assert suite["candidate"]["reused"] is True
 
 
 @pytest.mark.parametrize(

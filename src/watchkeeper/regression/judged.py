@@ -1,6 +1,7 @@
 """Suites with a judge among their scorers: what is judged, and the scores that come of it."""
 
 import json
+from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ from watchkeeper.evaluation.material import Item
 from watchkeeper.evaluation.rubric import Rubric
 from watchkeeper.evaluation.scorers import Score, ScoreFunction
 from watchkeeper.foundation.money import total
+from watchkeeper.providers.outage import ProviderFailed
 from watchkeeper.regression.attempt import Attempts
 from watchkeeper.regression.suite import Case, Suite
 
@@ -51,10 +53,28 @@ def items_of(suite: Suite, sides: Sequence[Attempts]) -> list[Item]:
 async def judge_suite(
     suite: Suite, sides: Sequence[Attempts], ask: Callable[[Rubric, Sequence[Item]], Awaitable[Sequence[Judgement]]]
 ) -> Judgements:
-    """Every answer of both sides, judged by every judge among the suite's scorers; a rubric is asked once."""
+    """Every answer of both sides, judged by every judge among the suite's scorers; a rubric is asked once.
+
+    Raises:
+        ProviderFailed: If a judge could not be reached at all: that is no verdict on anybody's answers.
+    """
     items = items_of(suite, sides)
-    by_version = {rubric.version: await ask(rubric, items) for rubric in rubrics_of(suite)}
+    by_version: dict[str, Sequence[Judgement]] = {}
+    for rubric in rubrics_of(suite):
+        by_version[rubric.version] = found = await ask(rubric, items)
+        _was_heard(rubric, found)
     return {s.name: by_version[s.rubric.version] for s in suite.scorers if s.rubric is not None}
+
+
+def _was_heard(rubric: Rubric, found: Sequence[Judgement]) -> None:
+    failed = Counter(each.reason for each in found if (each.reason or "").startswith("failed: "))
+    if failed and not any(each.value is not None for each in found):
+        [(reason, count)] = failed.most_common(1)
+        raise ProviderFailed(
+            rubric.provider,
+            f"provider {rubric.provider!r} gave none of {len(found)} judgements by {rubric.name!r} ({count} {reason}); "
+            "the same command, without --fresh, goes on from here",
+        )
 
 
 def with_judgements(suite: Suite, judgements: Judgements) -> Suite:
