@@ -1,6 +1,6 @@
 """Sections of the configuration about spend and speed; what all sections have in common."""
 
-from datetime import timedelta
+from datetime import date, timedelta
 from decimal import Decimal
 from itertools import pairwise
 from typing import Literal
@@ -94,3 +94,25 @@ class LatencySettings(Section):
         ge=1,
         description="Fewer of a route, model and prompt version are looked at together with others of the route.",
     )
+
+
+class PriceOverrideSettings(Section):
+    """A negotiated rate, in US dollars per million tokens; it wins over the list price."""
+
+    provider: str = Field(description='As the records name it; "*" is every provider.')
+    model: str = Field(min_length=1, description="Glob over the model's name, e.g. gpt-4o*.")
+    effective_from: date = Field(description="First day (UTC) it holds.")
+    input: Decimal | None = Field(None, ge=0, description="Input tokens that are neither read from nor put in a cache.")
+    cache_read: Decimal | None = Field(None, ge=0, description="Default: as input.")
+    cache_write: Decimal | None = Field(None, ge=0, description="Default: as input.")
+    output: Decimal | None = Field(None, ge=0, description="Output tokens without reasoning.")
+    reasoning: Decimal | None = Field(None, ge=0, description="Default: as output.")
+    per_request: Decimal = Field(Decimal(0), ge=0, description="US dollars of every call besides its tokens.")
+
+
+class PriceSettings(Section):
+    """What calls cost where the list price is not what you pay."""
+
+    overrides: list[PriceOverrideSettings] = Field([], description="Rates of your own.")
+    alert_calls: int = Field(5, ge=1, description="Unpriced calls of one model in a day before somebody is told.")
+    alert_share: float = Field(0.01, ge=0, le=1, description="And at least this share of the day's calls.")

@@ -9,8 +9,7 @@ import os
 import re
 import tomllib
 from collections.abc import Mapping
-from datetime import date, timedelta
-from decimal import Decimal
+from datetime import timedelta
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -21,7 +20,7 @@ from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, Settings
 
 from watchkeeper.foundation.clock import parse_age
 from watchkeeper.foundation.errors import Misconfigured, NotFound
-from watchkeeper.sections import BudgetSettings, LatencySettings, Section
+from watchkeeper.sections import BudgetSettings, LatencySettings, PriceOverrideSettings, PriceSettings, Section
 
 if TYPE_CHECKING:
     from watchkeeper.observability.redact import Policy
@@ -165,28 +164,6 @@ class SamplingSettings(Section):
                 if not 0 < times <= 1000:
                     raise ValueError(f"{name}: a multiple is above 0 and at most 1000, not {times:g}")
         return value
-
-
-class PriceOverrideSettings(Section):
-    """A negotiated rate, in US dollars per million tokens; it wins over the list price."""
-
-    provider: str = Field(description='As the records name it; "*" is every provider.')
-    model: str = Field(min_length=1, description="Glob over the model's name, e.g. gpt-4o*.")
-    effective_from: date = Field(description="First day (UTC) it holds.")
-    input: Decimal | None = Field(None, ge=0, description="Input tokens that are neither read from nor put in a cache.")
-    cache_read: Decimal | None = Field(None, ge=0, description="Default: as input.")
-    cache_write: Decimal | None = Field(None, ge=0, description="Default: as input.")
-    output: Decimal | None = Field(None, ge=0, description="Output tokens without reasoning.")
-    reasoning: Decimal | None = Field(None, ge=0, description="Default: as output.")
-    per_request: Decimal = Field(Decimal(0), ge=0, description="US dollars of every call besides its tokens.")
-
-
-class PriceSettings(Section):
-    """What calls cost where the list price is not what you pay."""
-
-    overrides: list[PriceOverrideSettings] = Field([], description="Rates of your own.")
-    alert_calls: int = Field(5, ge=1, description="Unpriced calls of one model in a day before somebody is told.")
-    alert_share: float = Field(0.01, ge=0, le=1, description="And at least this share of the day's calls.")
 
 
 class SourceSettings(Section):
