@@ -172,6 +172,8 @@ def test_a_suite_with_a_judge_compares_by_its_scores_and_says_what_the_judge_cos
     with open_app(polite / "watchkeeper.toml") as app:
         calls = [r for r in export_requests(app.store) if r.source == "judge"]
     assert len(calls) == 80 + 40  # answers that both sides gave alike are judged once
+    assert {call.attributes["judged"].split()[0] for call in calls} == {f"c-{n}" for n in range(80)}
+    assert not any(KIND in str(call.attributes) for call in calls)
 
 
 def test_a_second_check_asks_the_judge_nothing_and_a_changed_rubric_is_another_suite(polite: Path) -> None:

@@ -10,6 +10,7 @@ from watchkeeper.evaluation.judgement import Judgement
 from watchkeeper.evaluation.material import Item
 from watchkeeper.evaluation.rubric import Rubric
 from watchkeeper.evaluation.scorers import Score, ScoreFunction
+from watchkeeper.foundation.ids import content_hash
 from watchkeeper.foundation.money import total
 from watchkeeper.providers.outage import ProviderFailed
 from watchkeeper.regression.attempt import Attempts
@@ -110,7 +111,8 @@ def _looked_up(judgements: Sequence[Judgement]) -> ScoreFunction:
 
 
 def _id(case_id: str, response: str) -> str:
-    return json.dumps([case_id, response])
+    """Names one answer to one case without holding it: the id stands in the record of the judge's call."""
+    return f"{case_id} {content_hash(response)[7:31]}"
 
 
 def _item(case: Case, response: str) -> Item:
