@@ -217,3 +217,9 @@ def test_a_request_of_which_less_is_kept_says_so(http: TestClient, app: App) -> 
     found = service.request(app.store, TRACE)
     assert found.attributes["content_kept"] == "none"
     assert "words not kept (content none)" in render_request(found)
+
+
+def test_why_says_whose_spans_they_are_and_that_their_words_are_not_kept(http: TestClient, app: App) -> None:
+    send(http, request_span("closed"), chat(watchkeeper__attribute__pulled_from="desk"))
+    [received, *_] = service.why(app.store, TRACE)
+    assert received.detail == "2 spans pulled from desk: 1 call, 1 request; words not kept (content none)"

@@ -37,7 +37,13 @@ def _received(spans: Sequence[Sequence[Any]] | None) -> Step:
         return Step(step="received", done=True, detail="as a whole record, by import or POST /api/requests")
     kinds = Counter("log record" if row[3] == "log" else str(row[3]) for row in spans)
     told = ", ".join(f"{n} {kind}" for kind, n in sorted(kinds.items()))
-    return Step(step="received", done=True, detail=f"{len(spans)} spans over OTLP: {told}")
+    pulled, kept = (
+        next((row[7]["own"][name] for row in spans if name in row[7].get("own", ())), None)
+        for name in ("pulled_from", "content_kept")
+    )
+    way = "over OTLP" if pulled is None else f"pulled from {pulled}"
+    less = "" if kept is None else f"; words not kept (content {kept})"
+    return Step(step="received", done=True, detail=f"{len(spans)} spans {way}: {told}{less}")
 
 
 def _assembled(spans: Sequence[Sequence[Any]] | None, requests: Sequence[Request]) -> Step:
