@@ -67,10 +67,13 @@ def rows(
     for window in windows:
         bounds = tuple(as_utc(at) if postgresql else _time_text(at) for at in window)
         found = session.connection().exec_driver_sql(query, bounds, execution_options={"stream_results": True})
-        while some := found.fetchmany(_TOGETHER):
+        # SQLite's own tuples: to wrap each row takes a quarter of the time again. PostgreSQL's are read ahead.
+        fetch = found.fetchmany if postgresql else found.cursor.fetchmany
+        while some := fetch(_TOGETHER):
             values = zip(*some, strict=True)
             arrays = [_array(column, each) for column, each in zip(columns, values, strict=True)]
             batches.append(pa.record_batch(arrays, schema=target))
+        found.close()
     return pa.Table.from_batches(batches, schema=target)
 
 

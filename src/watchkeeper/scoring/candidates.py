@@ -1,11 +1,10 @@
 """Requests that may be sampled, as columns: what the store is asked for, and what sampling looks at."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from watchkeeper.facts.columns import Column, FactTable
@@ -14,6 +13,25 @@ LIVE_SOURCE = "production"
 TRUNCATED = ("length", "max_tokens", "MAX_TOKENS")
 """Finish reasons of an answer that was cut off."""
 
+_LABELS: dict[str, str] = {
+    "route": "r.route",
+    "source": "r.source",
+    "segment": "r.segment",
+    "prompt_id": "r.prompt_id",
+    "prompt_version": "r.prompt_version",
+    "release": "r.release",
+    "model": "COALESCE(c.model_served, c.model_requested)",
+    "finish_reason": "c.finish_reason",
+}
+_SEPARATOR = "\x1f"
+"""Stands in no label: they are texts of one line."""
+
+_FLAGS: dict[str, str] = {
+    "responded": "r.response_hash IS NOT NULL",
+    "failed": "r.error_type IS NOT NULL",
+    "retrieval_missed": "r.retrieval_missed",
+}
+
 CANDIDATES = FactTable(
     name="candidates",
     # The last call of a request gives its answer; places are counted from 0.
@@ -21,25 +39,36 @@ CANDIDATES = FactTable(
         "requests r LEFT JOIN calls c ON c.trace_id = r.trace_id AND c.request_span_id = r.span_id "
         "AND c.place = r.calls - 1"
     ),
+    # All labels as one text and all flags as one number: of a million rows, what Python makes of each value is most
+    # of the time, and few combinations of labels occur.
     columns=[
         Column(name="started_at", kind="time", sql="r.started_at"),
         Column(name="trace_id", kind="id", sql="r.trace_id"),
         Column(name="span_id", kind="id", sql="r.span_id"),
-        Column(name="route", kind="label", sql="r.route"),
-        Column(name="source", kind="label", sql="r.source"),
-        Column(name="segment", kind="label", sql="r.segment"),
-        Column(name="prompt_id", kind="label", sql="r.prompt_id"),
-        Column(name="prompt_version", kind="label", sql="r.prompt_version"),
-        Column(name="release", kind="label", sql="r.release"),
-        Column(name="model", kind="label", sql="COALESCE(c.model_served, c.model_requested)"),
-        Column(name="finish_reason", kind="label", sql="c.finish_reason"),
-        Column(name="error_type", kind="label", sql="r.error_type"),
+        Column(
+            name="labels",
+            kind="label",
+            sql=f" || '{_SEPARATOR}' || ".join(f"COALESCE({each}, '')" for each in _LABELS.values()),
+        ),
         Column(name="latency_ms", kind="ms", sql="r.latency_ms"),
         Column(name="tokens_output", kind="count", sql="r.tokens_output"),
-        Column(name="retrieval_missed", kind="flag", sql="r.retrieval_missed"),
-        Column(name="responded", kind="flag", sql="r.response_hash IS NOT NULL"),
+        Column(
+            name="flags",
+            kind="count",
+            sql=" + ".join(f"CASE WHEN {each} THEN {1 << n} ELSE 0 END" for n, each in enumerate(_FLAGS.values())),
+        ),
     ],
 )
+
+
+def packed_labels(labels: Mapping[str, str | None]) -> str:
+    """Labels by name as the column has them."""
+    return _SEPARATOR.join(labels.get(name) or "" for name in _LABELS)
+
+
+def packed_flags(flags: Collection[str]) -> int:
+    """The names of flags that hold as the column has them."""
+    return sum(1 << n for n, name in enumerate(_FLAGS) if name in flags)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -116,20 +145,25 @@ class Candidates:
 
 def candidates_of(table: pa.Table) -> Candidates:
     """The columns of a table of CANDIDATES, in its order."""
-    labels = {name: _labels(table.column(name)) for name in ("route", "source", "segment", "release", "model")}
-    finish = _labels(table.column("finish_reason"))
+    labels = _unpacked(table.column("labels"))
+    flags = table.column("flags").to_numpy()
+    holds = {name: np.asarray(flags & (1 << n) != 0, np.bool_) for n, name in enumerate(_FLAGS)}
     return Candidates(
         at=_numbers(table.column("started_at").cast(pa.int64())) / 1e6,
         trace_id=table.column("trace_id"),
         span_id=table.column("span_id"),
-        **labels,
-        prompt=_joined(_labels(table.column("prompt_id")), _labels(table.column("prompt_version"))),
+        route=labels["route"],
+        source=labels["source"],
+        segment=labels["segment"],
+        prompt=_joined(labels["prompt_id"], labels["prompt_version"]),
+        release=labels["release"],
+        model=labels["model"],
         latency_ms=_numbers(table.column("latency_ms")),
         output=_numbers(table.column("tokens_output")),
-        failed=_labels(table.column("error_type")).known,
-        truncated=finish.of(*TRUNCATED),
-        retrieval_missed=_flags(table.column("retrieval_missed")),
-        responded=_flags(table.column("responded")),
+        failed=holds["failed"],
+        truncated=labels["finish_reason"].of(*TRUNCATED),
+        retrieval_missed=holds["retrieval_missed"],
+        responded=holds["responded"],
         contract_broken=np.zeros(table.num_rows, np.bool_),
     )
 
@@ -151,17 +185,19 @@ def _joined(ids: Labels, versions: Labels) -> Labels:
     return Labels(codes=codes, names=names)
 
 
-def _labels(column: pa.ChunkedArray) -> Labels:
+def _unpacked(column: pa.ChunkedArray) -> dict[str, Labels]:
     encoded = column.combine_chunks().dictionary_encode()
-    if isinstance(encoded, pa.ChunkedArray):
-        encoded = encoded.combine_chunks()
-    codes = pc.fill_null(encoded.indices, -1).to_numpy(zero_copy_only=False).astype(np.int32)
-    return Labels(codes=codes, names=encoded.dictionary.to_pylist())
+    codes = encoded.indices.to_numpy(zero_copy_only=False)
+    parts = [each.split(_SEPARATOR) for each in encoded.dictionary.to_pylist()]
+    found = {}
+    for n, name in enumerate(_LABELS):
+        values = [each[n] for each in parts]
+        names = sorted({value for value in values if value})
+        place = {value: code for code, value in enumerate(names)}
+        of_combination = np.array([place.get(value, -1) for value in values], np.int32)
+        found[name] = Labels(codes=of_combination[codes], names=names)
+    return found
 
 
 def _numbers(column: pa.ChunkedArray) -> NDArray[np.float64]:
     return np.asarray(column.cast(pa.float64()).to_numpy(), np.float64)
-
-
-def _flags(column: pa.ChunkedArray) -> NDArray[np.bool_]:
-    return np.asarray(pc.fill_null(column, False).to_numpy(), np.bool_)

@@ -72,7 +72,7 @@ def score(
     with _one_run(opened, clock) as (owner, state):
         cost = _costs(opened, plan, now)
         rate = _rate(opened, folder, plan, state, cost, now=now, since=since, most_nano_usd=most_nano_usd)
-        totals = _sample(opened, folder, plan, state, rate, now=now, since=since, write=True)
+        totals = sample(opened, folder, plan, state, rate, now=now, since=since, write=True)
         scored_since = since or now - FRESH
 
         def keep(given: Sequence[Judged]) -> None:
@@ -117,7 +117,7 @@ def preview(
         waiting = store.waiting(session, plan.named, since)
     cost = _costs(opened, plan, now)
     rate = _rate(opened, folder, plan, state, cost, now=now, since=since, most_nano_usd=most_nano_usd)
-    totals = _sample(opened, folder, plan, state, rate, now=now, since=since, write=False)
+    totals = sample(opened, folder, plan, state, rate, now=now, since=since, write=False)
     price = sum(cost.by_route[route] * count for route, count in totals.new.items())
     return Preview(
         rate=rate,
@@ -202,7 +202,7 @@ def _rate(
         hours = store.hours(session, hour_of(now - LATE), hour_of(now) + 1)
     left = allowed - sum(cost.by_route[each.route] for each in waiting)
     if since is not None:
-        counted = _sample(opened, folder, plan, state, plan.target, now=now, since=since, write=False)
+        counted = sample(opened, folder, plan, state, plan.target, now=now, since=since, write=False)
         return affordable_rate(plan.target, left, counted_demand(cost, counted.eligible), weights, reserve=1.0)
     began = max(state.ran_at or state.began, now - LATE) - plan.settle
     usage = facts.usage(
@@ -212,7 +212,7 @@ def _rate(
     return affordable_rate(plan.target, left, demand, weights, reserve=RESERVE)
 
 
-def _sample(
+def sample(
     opened: Store,
     folder: Path,
     plan: Plan,
@@ -223,7 +223,12 @@ def _sample(
     since: datetime | None,
     write: bool,
 ) -> Totals:
-    """Decide about every hour that is new or has changed; with `since` about all from then on."""
+    """Decide about every hour that is new or has changed; with `since` about all from then on.
+
+    Args:
+        rate: Base rate of quarters of an hour that have none yet.
+        write: Whether decisions are kept; `score` does so while it holds the one place for a run.
+    """
     totals = Totals()
     rates = dict.fromkeys(plan.scorers, rate)
     with opened.read() as session:

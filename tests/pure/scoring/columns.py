@@ -7,7 +7,7 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from watchkeeper.facts.columns import schema
-from watchkeeper.scoring.candidates import CANDIDATES, Candidates, candidates_of
+from watchkeeper.scoring.candidates import CANDIDATES, Candidates, candidates_of, packed_flags, packed_labels
 from watchkeeper.scoring.hours import Knowledge
 from watchkeeper.scoring.signals import Said, multiples
 
@@ -41,10 +41,26 @@ def columns(size: int, *, at: NDArray[np.float64] | None = None, first: int = 0,
         "trace_id": [f"{n:032x}" for n in range(first, first + size)],
         "span_id": [f"{n:016x}" for n in range(first, first + size)],
     }
-    for name, usual in _USUAL.items():
-        value = given.get(name, usual)
-        values[name] = list(value) if isinstance(value, list | tuple | np.ndarray) else [value] * size
-    return candidates_of(pa.table(values, schema=schema(CANDIDATES.columns)))
+    rows = {name: _each(given.get(name, usual), size) for name, usual in _USUAL.items()}
+    values["labels"] = [
+        packed_labels(dict(zip(LABELS, each, strict=True))) for each in zip(*(rows[n] for n in LABELS), strict=True)
+    ]
+    values["flags"] = [
+        packed_flags({name for name, holds in (("responded", r), ("failed", e), ("retrieval_missed", m)) if holds})
+        for r, e, m in zip(rows["responded"], rows["error_type"], rows["retrieval_missed"], strict=True)
+    ]
+    return candidates_of(
+        pa.table(values | {n: rows[n] for n in ("latency_ms", "tokens_output")})
+        .select([column.name for column in CANDIDATES.columns])
+        .cast(schema(CANDIDATES.columns))
+    )
+
+
+LABELS = ("route", "source", "segment", "prompt_id", "prompt_version", "release", "model", "finish_reason")
+
+
+def _each(value: Any, size: int) -> list[Any]:
+    return list(value) if isinstance(value, list | tuple | np.ndarray) else [value] * size
 
 
 def knowledge(**given: Any) -> Knowledge:
