@@ -9,12 +9,16 @@ from typing import Any
 
 import pytest
 
+from tests.edges.provider_stand_in import KEY, Provider, Reply, chat_completion, openai_error, provider_stand_in
 from tests.edges.test_records_command import Project
 from watchkeeper.app import App, open_app
 from watchkeeper.foundation.clock import FrozenClock
+from watchkeeper.foundation.errors import Misconfigured
 from watchkeeper.incidents import service as incidents
 from watchkeeper.jobs import scoring
 from watchkeeper.jobs.alerts import deliver_alerts
+from watchkeeper.scoring.funnel import STAGES
+from watchkeeper.web.metrics import StoreCollector
 
 ROUTE = "support.answer"
 CONFIG = f"""
@@ -199,3 +203,70 @@ def test_doctor_shows_the_funnel(project: Project, now: datetime) -> None:
     imported(project, [record(n, now - timedelta(hours=2)) for n in range(1, 6)])
     project.run("score")
     assert "last day: 5 seen, 5 eligible, 5 sampled, 5 judged, 5 valid" in project.run("doctor").stdout
+
+
+def test_metrics_have_the_funnel_by_route_and_stage(project: Project, now: datetime) -> None:
+    imported(project, [record(n, now - timedelta(hours=2)) for n in range(1, 6)])
+    with opened(project, now) as app:
+        scoring.score_live(app, since=now - timedelta(hours=3))
+        [family] = [each for each in StoreCollector(app).collect() if each.name == "watchkeeper_scoring_last_day"]
+    assert {(each.labels["route"], each.labels["stage"]): each.value for each in family.samples} == {
+        (ROUTE, stage): 5.0 for stage in STAGES
+    }
+
+
+JUDGED = CONFIG.replace('scorers_of = "polite"', 'judge = ["tone"]') + "judge_budget_usd_per_day = 1.0\n"
+RUBRIC = "---\nscale: pass_fail\nmodel: replay/m-1\n---\nDoes it thank?\n"
+
+
+def judging(project: Project, provider: Provider) -> None:
+    """The route judged by a rubric whose provider is a stand-in with a price."""
+    price = (
+        '[[prices.overrides]]\nprovider = "*"\nmodel = "m-1*"\neffective_from = 2020-01-01\ninput = 10\noutput = 10\n'
+    )
+    config = JUDGED.replace('http://127.0.0.1:9/v1"', f'{provider.base_url}"\napi_key_env = "STAND_IN_KEY"')
+    (project.root / "watchkeeper.toml").write_text(config + price)
+    (project.root / "rubrics").mkdir(exist_ok=True)
+    (project.root / "rubrics" / "tone.md").write_text(RUBRIC)
+    provider.always = Reply(body=chat_completion('{"reason": "It does.", "score": "pass"}'))
+
+
+@pytest.fixture
+def provider(monkeypatch: pytest.MonkeyPatch) -> Iterator[Provider]:
+    monkeypatch.setenv("STAND_IN_KEY", KEY)
+    with provider_stand_in() as anew:
+        yield anew()
+
+
+def test_a_judge_scores_once_is_paid_once_and_its_own_calls_are_never_sampled(
+    project: Project, provider: Provider, now: datetime
+) -> None:
+    imported(project, [record(n, now - timedelta(hours=2), f"thanks {n}") for n in range(1, 6)])
+    judging(project, provider)
+    with opened(project, now) as app:
+        run = scoring.score_live(app, since=now - timedelta(hours=3))
+        calls = len(provider.asked)
+        scoring.score_live(app, since=now - timedelta(hours=3))
+        assert (run.scored, run.missing, calls, len(provider.asked)) == (5, 0, 5, 5)
+        assert run.cost_nano_usd == run.spent_nano_usd
+        assert run.cost_nano_usd
+        told = scoring.preview(app, since=now - timedelta(hours=3))
+        assert (told.assumed, told.new) == ([], 0)
+    with opened(project, now + timedelta(hours=1)) as app:
+        assert scoring.score_live(app).chosen == 0, "what the judge answered is no live answer"
+        [row] = scoring.report(app, ["route"], now - timedelta(hours=3))
+        assert (row.scorer, row.estimate.mean, row.corrected) == ("tone", 1.0, None)
+
+
+def test_a_judge_that_is_down_ends_the_run_and_the_next_goes_on_with_the_same_sample(
+    project: Project, provider: Provider, now: datetime
+) -> None:
+    imported(project, [record(n, now - timedelta(hours=2), f"thanks {n}") for n in range(1, 6)])
+    judging(project, provider)
+    provider.always, good = openai_error(401, "invalid_api_key"), provider.always
+    with opened(project, now) as app, pytest.raises(Misconfigured):
+        scoring.score_live(app, since=now - timedelta(hours=3))
+    provider.always = good
+    with opened(project, now + timedelta(minutes=15)) as app:
+        run = scoring.score_live(app)
+        assert (run.chosen, run.scored, run.waiting) == (0, 5, 0)
