@@ -90,6 +90,9 @@ def test_a_late_thumb_raises_the_probability_that_stands_on_the_score(store: Sto
     run(store, tmp_path, sampling, minutes=15)
     after = scores(store)
     assert {(each.stratum, each.inclusion) for each in after.values()} == {("negative_feedback", 0.6)}
+    with store.read() as session:
+        kept = session.connection().exec_driver_sql("SELECT DISTINCT stratum, inclusion FROM scores").all()
+    assert [tuple(row) for row in kept] == [("negative_feedback", 0.6)]
     assert set(before) <= set(after)
     assert 120 < len(after) < 240
     _, hours = service.scored(store, *DAY)
@@ -107,6 +110,8 @@ def test_a_stratum_never_falls_though_its_signal_goes(store: Store, tmp_path: Pa
     records.import_requests(store, [request(1, error_type=None)])
     run(store, tmp_path, sampling, minutes=15)
     assert (scores(store)[r.trace_id].stratum, scores(store)[r.trace_id].inclusion) == ("failed", 1.0)
+    _, hours = service.scored(store, *DAY)
+    assert [group.stratum for row in hours for group in row.population] == ["failed"], "its sample stands for it"
 
 
 def test_the_rate_of_a_quarter_of_an_hour_stays_what_it_was(store: Store, tmp_path: Path) -> None:
