@@ -22,6 +22,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+import choose_sample
+
 from watchkeeper.cost.own_calls import price_by
 from watchkeeper.cost.prices import PriceList
 from watchkeeper.database.engine import Store, open_store
@@ -61,15 +63,10 @@ def main() -> None:
         "known_again_s": round(statistics.median(run["again_s"] for run in runs), 3),
         "peak_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024,
         "stored": runs[0]["stored"],
-        "choosing": choosing(),
+        "choosing": choose_sample.measured(),
     }
     document = {"benchmark": "score_live", "value": round(value, 3), "unit": "x ideal", "goal": GOAL, "better": "lower"}
     print(json.dumps({**document, "details": details}))
-
-
-def choosing() -> dict[str, Any] | None:
-    """Choosing the sample from 1,000,000 eligible requests: seconds and peak MB; None while it is not measured here."""
-    return None
 
 
 def one(judgements: int) -> dict[str, Any]:
