@@ -23,7 +23,7 @@ class BudgetSettings(Section):
 
     name: str = Field(min_length=1, max_length=80, description="What messages call it.")
     period: str = Field("month", description="day, week, month, or what rolls with the present: 24h, 7d, 30d.")
-    limit_usd: Decimal = Field(gt=0, le=1_000_000_000, description="US dollars per period.")
+    limit_usd: Decimal = Field(ge=Decimal("0.000001"), le=1_000_000_000, description="US dollars per period.")
     where: dict[str, str] = Field(
         default_factory=dict, description='Only requests with these labels of the facts; "" is those without it.'
     )

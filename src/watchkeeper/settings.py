@@ -263,7 +263,7 @@ class Settings(BaseSettings):
     @field_validator("budgets")
     @classmethod
     def _have_names_of_their_own(cls, value: list[BudgetSettings]) -> list[BudgetSettings]:
-        names = [budget.name for budget in value]
+        names = [budget.name.strip().casefold() for budget in value]
         if twice := sorted({name for name in names if names.count(name) > 1}):
             raise ValueError(f"two budgets are named {twice[0]!r}; give each a name of its own")
         return value

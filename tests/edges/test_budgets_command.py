@@ -69,8 +69,8 @@ def test_a_spend_that_has_no_records_says_so(project: Project) -> None:
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ('name = "a"\nlimit_usd = 0', "budgets.0.limit_usd: Input should be greater than 0"),
-        ('name = "a"\nlimit_usd = -5', "budgets.0.limit_usd: Input should be greater than 0"),
+        ('name = "a"\nlimit_usd = 0', "budgets.0.limit_usd: Input should be greater than or equal to 0.000001"),
+        ('name = "a"\nlimit_usd = -5', "budgets.0.limit_usd: Input should be greater than or equal to 0.000001"),
         ('name = "a"\nlimit_usd = nan', "budgets.0.limit_usd: Input should be a finite number"),
         ('name = ""\nlimit_usd = 5', "budgets.0.name: String should have at least 1 character"),
         (
@@ -79,6 +79,10 @@ def test_a_spend_that_has_no_records_says_so(project: Project) -> None:
         ),
         (
             'name = "a"\nlimit_usd = 5\n[[budgets]]\nname = "a"\nlimit_usd = 6',
+            "budgets: two budgets are named 'a'; give each a name of its own",
+        ),
+        (
+            'name = "a"\nlimit_usd = 5\n[[budgets]]\nname = " A"\nlimit_usd = 6',
             "budgets: two budgets are named 'a'; give each a name of its own",
         ),
         (

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from watchkeeper.budgets.assessment import Assessment
+from watchkeeper.foundation.money import NANO_PER_USD
 
 HOLD = timedelta(hours=6)
 """How long spending must be ordinary again before a spike counts as over: pauses in one are part of it."""
@@ -54,7 +55,13 @@ def _held(memory: Memory, now: Assessment) -> dict[str, Held]:
         before = memory.held.get(rule)
         if rule in now.rules:
             held[rule] = Held(since=before.since if before else now.at, last=now.at)
-        # A limit is reached or it is not; the others waver.
-        elif before is not None and rule != "limit" and now.at - before.last < HOLD:
+        # A limit is reached or it is not, and one that was raised is far off; the others waver.
+        elif before is not None and rule != "limit" and not _is_far(rule, now) and now.at - before.last < HOLD:
             held[rule] = before
     return held
+
+
+def _is_far(rule: str, now: Assessment) -> bool:
+    """Whether a forecast that held is clearly below the limit now, as after somebody raised it."""
+    ahead = None if now.forecast is None else now.forecast.usd
+    return rule == "forecast" and ahead is not None and ahead * NANO_PER_USD < _AGAIN * now.budget.limit_nano_usd

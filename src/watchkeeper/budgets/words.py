@@ -182,7 +182,8 @@ def _forecast_words(now: Assessment) -> list[str]:
         return [f"At this pace it ends {when}."]
     earliest, latest = ahead.exhausted_between
     ends = [_short(at, now) if at is not None else "not at all" for at in (earliest, latest)]
-    return [f"It ends {when} ({ends[0]} to {ends[1]})."]
+    between = f" ({ends[0]} to {ends[1]})" if ends[0] != ends[1] else ""
+    return [f"It ends {when}{between}."]
 
 
 def _day(at: datetime, now: Assessment) -> str:
@@ -214,12 +215,12 @@ def _because(reason: Behind | None) -> list[str]:
         return []
     said = []
     most = [
-        f"{label} {parts[0].name or '(none)'} +{show_usd(parts[0].excess)}"
+        f"{label} " + " and ".join(f"{part.name or '(none)'} +{show_usd(part.excess)}" for part in parts[:2])
         for label, parts in reason.top.items()
         if parts
     ]
     if most:
-        said.append(f"Most of it: {', '.join(most)}.")
+        said.append(f"In the last {reason.hours} h, above the week before: {', '.join(most)}.")
     if reason.change is not None and reason.change.change:
         parts = sorted(reason.change.parts.items(), key=lambda part: -abs(part[1]))
         told = [f"{_NAMES[name]} {_signed(part)}" for name, part in parts if part]

@@ -225,9 +225,11 @@ def _print(found: "Reconciliation", *, show_all: bool) -> None:
     ]
     for line in _aligned([["day", "model", "invoice", "ours", "differs by", "because"], *rows] if rows else []):
         print(line)
-    agree = len(found.rows) - len(found.differing)
+    agree = len(found.rows) - len(found.differing) - found.slight
+    least = money(found.tolerance.nano_usd)
     said = [
         (agree, "of model and day agree"),
+        (found.slight, f"differ by more than {found.tolerance.share:.0%}, but by less than {least}"),
         (found.other_lines, f"lines name no model (credits, fees): {money(found.other_nano_usd)}, not compared"),
         (found.nameless, "recorded calls name no provider and are not compared"),
         (found.invoice.ignored, "rows are no lines: no amount, sums, other days, or days that are not over"),

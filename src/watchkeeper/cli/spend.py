@@ -98,7 +98,8 @@ def _print_ranking(found: "Ranking", of: str) -> None:
     ]
     print_table([of, "cost", "of all", "requests", "before"], rows)
     for first, share in found.concentration.items():
-        print(f"the first {first:.0%} of {found.count:,} {of}s have {share:.1%}")
+        if first * found.count >= 1:
+            print(f"the first {first:.0%} of {found.count:,} {of}s have {share:.1%}")
     if found.nameless:
         say(f"{found.nameless:,} requests name no {of}: {money(found.nameless_nano_usd)}")
     if found.new:

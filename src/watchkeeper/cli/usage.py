@@ -56,7 +56,7 @@ def usage(
 
     if as_json and as_csv:
         raise Misconfigured("--json and --csv: write one of them")
-    labels = [name.strip() for name in by.split(",") if name.strip()]
+    labels = list(dict.fromkeys(name.strip() for name in by.split(",") if name.strip()))
     with open_app(config) as app:
         now = app.clock.now()
         start, end = instant_of("--since", since, now), instant_of("--until", until, now) or now
@@ -68,7 +68,9 @@ def usage(
             app.store, app.settings.store.facts, start, end, by=labels, every=bucket, where=_conditions(where or [])
         )
     rows = sorted(rows, key=_ORDERS[order or ("time" if bucket else "cost")])
-    shown = rows[: limit or (None if as_json or as_csv else _SHOWN)]
+    most = limit or (None if as_json or as_csv else _SHOWN)
+    # Of rows by time the newest are what somebody looks for.
+    shown = rows[-most:] if most and bucket and order in (None, "time") else rows[:most]
     if as_json:
         print_json(_document(shown, start, end, every))
     elif as_csv:

@@ -4,7 +4,7 @@ KINDS: dict[str, str] = {
     "timeouts": "Requests time out",
     "retrieval-misses": "Retrieval finds nothing",
     "cost-spike": "Cost jumped",
-    "budget-burn": "Budget burns too fast",
+    "budget-burn": "A budget is spent, or will be before its end",
     "format-regression": "Answers break the format",
     "latency-regression": "Answers got slower",
     "quality-drop": "Answer quality fell",

@@ -67,10 +67,12 @@ class Reconciliation:
         other_nano_usd: Credits, fees and other lines that name no model; they are compared with nothing.
         other_lines: How many.
         nameless: Recorded calls that name no provider; they are in no figure.
+        tolerance: What the rows were held against.
     """
 
     invoice: Invoice
     rows: Sequence[Compared]
+    tolerance: Tolerance
     other_nano_usd: int
     other_lines: int
     nameless: int
@@ -79,6 +81,12 @@ class Reconciliation:
     def differing(self) -> list[Compared]:
         """The rows that differ by more than the tolerance, the largest difference first."""
         return sorted((row for row in self.rows if row.differs), key=lambda row: -abs(row.gap))
+
+    @property
+    def slight(self) -> int:
+        """How many rows differ by more than the share, and by so little money that nobody is told."""
+        strict = Tolerance(share=self.tolerance.share, nano_usd=0)
+        return sum(not row.differs and strict.exceeded(row.invoice_nano_usd, row.ours_nano_usd) for row in self.rows)
 
 
 def reconciled(invoice: Invoice, ours: Recorded, prices: PriceList, tolerance: Tolerance) -> Reconciliation:
@@ -113,6 +121,7 @@ def reconciled(invoice: Invoice, ours: Recorded, prices: PriceList, tolerance: T
     others = [*others, *strays]
     return Reconciliation(
         invoice=invoice,
+        tolerance=tolerance,
         rows=rows,
         other_nano_usd=sum(line.nano_usd for line in others),
         other_lines=len(others),

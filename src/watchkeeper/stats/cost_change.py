@@ -16,9 +16,10 @@ from math import factorial
 from typing import Literal
 
 import numpy as np
+from numpy.typing import NDArray
 
 from watchkeeper.foundation.money import NANO_PER_USD
-from watchkeeper.stats.spend_sums import KINDS, Floats, WindowSums, amounts, prices, summed
+from watchkeeper.stats.spend_sums import KINDS, Floats, Prices, WindowSums, amounts, prices, summed
 
 FACTORS = ("volume", "mix", "tokens", "price", "failures")
 
@@ -96,9 +97,9 @@ class _State:
 def attribute(calls: Sequence[Spent]) -> CostChange:
     """Split the change of cost between two windows.
 
-    A segment that one window lacks is given the other's tokens and prices there: all its change is mix. A window in
-    which nothing succeeded is given the other's mix too: all is volume. Failed calls count by what they cost over what
-    succeeded cost, segment by segment.
+    A segment that one window lacks is given the other's tokens and prices there: all its change is mix, but for what
+    failed, which is failures. A window in which nothing succeeded is given the other's mix too: all is volume.
+    Elsewhere failed calls count by what they cost over what succeeded cost, segment by segment.
     """
     if not calls:
         return NO_CHANGE
@@ -126,10 +127,12 @@ def attribute_sums(
     """
     numbers = {name: number for number, name in enumerate(sorted({model for _, model in segments}))}
     models = np.array([numbers[model] for _, model in segments], np.int64)
-    old, new = _states(before, after, *prices(models, before, after), hours)
+    old, new = _states(before, after, prices(models, before, after), hours)
     by_factor, a_token = _shapley(old, new)
-    # Where nothing succeeded, or for nothing, failures have no cost to be measured by: all of theirs is failures.
-    by_factor[FACTORS.index("failures")] += _unmeasured(after) / hours[1] - _unmeasured(before) / hours[0]
+    # Where one window has no paid success to measure failures by, all they cost is failures.
+    lacking = ~_measured(before, after)
+    wasted = _usd(after.wasted) / hours[1] - _usd(before.wasted) / hours[0]
+    by_factor[FACTORS.index("failures")] += np.where(lacking, wasted, 0.0)
     by_token_factor = _token_factors(a_token, old.tokens, new.tokens)
     changes = []
     for place in range(len(segments)):
@@ -147,26 +150,28 @@ def _usd(nano: Sequence[int]) -> Floats:
     return np.array([amount / NANO_PER_USD for amount in nano], np.float64)
 
 
-def _unmeasured(sums: WindowSums) -> Floats:
-    return np.where(_usd(sums.paid) > 0, 0.0, _usd(sums.wasted))
+def _measured(before: WindowSums, after: WindowSums) -> NDArray[np.bool_]:
+    """Segments whose failures can be counted by what successes cost, in both windows."""
+    return np.asarray((_usd(before.paid) > 0) & (_usd(after.paid) > 0))
 
 
-def _states(
-    before: WindowSums, after: WindowSums, old_prices: Floats, new_prices: Floats, hours: tuple[float, float]
-) -> tuple[_State, _State]:
+def _states(before: WindowSums, after: WindowSums, fitted: Prices, hours: tuple[float, float]) -> tuple[_State, _State]:
     sides = (before, after)
     counts = [side.count for side in sides]
     tokens = [side.tokens / np.maximum(side.count, 1)[:, None] for side in sides]
-    price = [_exact(tokens[0], old_prices, before), _exact(tokens[1], new_prices, after)]
-    failures = []
+    for each in tokens:  # what is paid by the call is one thing a call, however long it is
+        each[fitted.by_call] = 0.0
+        each[fitted.by_call, -1] = 1.0
+    price = [_exact(tokens[0], fitted.before, before), _exact(tokens[1], fitted.after, after)]
+    failures, measured = [], _measured(before, after)
     for side in sides:
         paid, wasted = _usd(side.paid), _usd(side.wasted)
-        failures.append(1 + np.divide(wasted, paid, out=np.zeros_like(paid), where=paid > 0))
+        failures.append(1 + np.divide(wasted, paid, out=np.zeros_like(paid), where=measured))
     totals = [float(each.sum()) for each in counts]
     mix = [each / max(1, total) for each, total in zip(counts, totals, strict=True)]
     for here, there in ((0, 1), (1, 0)):
         absent = counts[here] == 0
-        for values in (tokens, price, failures):
+        for values in (tokens, price):
             values[here][absent] = values[there][absent]
         if not totals[here]:
             mix[here] = mix[there]

@@ -103,19 +103,42 @@ def exact_sums(group: NDArray[np.int64], values: NDArray[np.int64], groups: int)
     return [(int(h) << 32) + int(part) for h, part in zip(high, low, strict=True)]
 
 
-def prices(models: NDArray[np.int64], before: WindowSums, after: WindowSums) -> tuple[Floats, Floats]:
-    """US dollars a token (and a call) of each kind, of every segment before and after; read off the calls' costs.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Prices:
+    """US dollars a token (and a call) of each kind, of every segment; arrays of shape (segments, kinds).
 
-    Segments of one model have the same prices. Where one price list explains both windows, prices did not change.
+    Attributes:
+        by_call: Segments that are paid by the call, whatever its tokens; shape (segments,).
+    """
+
+    before: Floats
+    after: Floats
+    by_call: NDArray[np.bool_]
+
+
+def prices(models: NDArray[np.int64], before: WindowSums, after: WindowSums) -> Prices:
+    """What was paid for what, read off the calls' costs.
+
+    Segments of one model have the same prices. Where one price list explains both windows, prices did not change. A
+    model is paid by the call where one price of a call explains both windows, or one each does and tokens do not.
 
     Args:
         models: Number of each segment's model, shape (segments,).
     """
-    old, new = np.zeros(before.tokens.shape), np.zeros(after.tokens.shape)
+    found = Prices(
+        before=np.zeros(before.tokens.shape),
+        after=np.zeros(after.tokens.shape),
+        by_call=np.zeros(len(models), np.bool_),
+    )
     for model in np.unique(models):
         own = models == model
-        old[own], new[own] = _fitted(_Normal.of(before, own), _Normal.of(after, own))
-    return old, new
+        old, new = _Normal.of(before, own), _Normal.of(after, own)
+        if _paid_by_call(old, new):
+            found.by_call[own] = True
+            found.before[own, -1], found.after[own, -1] = old.total / max(1, old.count), new.total / max(1, new.count)
+        else:
+            found.before[own], found.after[own] = _fitted(old, new)
+    return found
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,6 +149,7 @@ class _Normal:
     products: Floats
     paid: Floats
     squares: float
+    total: float
 
     @classmethod
     def of(cls, sums: WindowSums, own: NDArray[np.bool_]) -> "_Normal":
@@ -134,6 +158,7 @@ class _Normal:
             products=sums.products[own].sum(axis=0),
             paid=sums.paid_products[own].sum(axis=0),
             squares=float(sums.paid_squares[own].sum()),
+            total=sum(paid for paid, mine in zip(sums.paid, own, strict=True) if mine) / NANO_PER_USD,
         )
 
     def __add__(self, other: "_Normal") -> "_Normal":
@@ -142,7 +167,18 @@ class _Normal:
             products=self.products + other.products,
             paid=self.paid + other.paid,
             squares=self.squares + other.squares,
+            total=self.total + other.total,
         )
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether one price of a call explains all of them."""
+        return self.squares - self.total**2 / max(1, self.count) <= _SAME_PRICE**2 * self.squares
+
+    @property
+    def is_by_token(self) -> bool:
+        """Whether prices of tokens do."""
+        return self.unexplained(self.nearest(np.zeros(len(KINDS)))) <= _SAME_PRICE**2 * self.squares
 
     def unexplained(self, price: Floats) -> float:
         """Squared US dollars that these prices leave."""
@@ -162,6 +198,13 @@ class _Normal:
             step = vectors[:, kept] @ ((vectors[:, kept].T @ off) / values[kept])
             price[used] = prior[used] + step / by
         return price
+
+
+def _paid_by_call(before: _Normal, after: _Normal) -> bool:
+    if not before.count or not after.count:
+        return False
+    apart = before.is_flat and after.is_flat and not (before.is_by_token and after.is_by_token)
+    return (before + after).is_flat or apart
 
 
 def _fitted(before: _Normal, after: _Normal) -> tuple[Floats, Floats]:

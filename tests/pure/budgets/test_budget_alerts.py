@@ -84,8 +84,14 @@ def test_spend_that_cannot_end_below_the_limit_says_on_which_day_it_does():
     assert (list(memory.held), news) == (["forecast"], (0.5,))
     assert found["budget-burn"].severity == "warning"
     assert found["budget-burn"].summary == (
-        "Budget all: $775.00 of $1000.00 a month spent. It ends on the 21st (21st to 21st)."
+        "Budget all: $775.00 of $1000.00 a month spent. It ends on the 21st."
     )
+
+
+def test_a_limit_that_was_raised_out_of_reach_ends_the_forecasts_finding_at_once():
+    memory, _, found = checked(steady(per_day=50))
+    assert set(found) == {"budget-burn"}
+    assert checked(steady(per_day=50, limit=10_000), memory)[2] == {}
 
 
 def test_a_forecast_that_may_or_may_not_reach_the_limit_is_no_finding():
@@ -192,7 +198,7 @@ def test_the_message_says_who_spent_more_and_what_changed():
     seen = steady(today=4.0)
     memory, _ = remembered(Memory(), seen)
     [spike] = findings(seen, memory, {3: reason})
-    assert "Most of it: route answers +$4.00, model m +$4.00, segment free +$4.00." in spike.summary
+    assert "In the last 3 h, above the week before: route answers +$4.00, model m +$4.00, segment free +$4.00." in spike.summary
     assert "Against the same hours a week before +$4.00: tokens a request +$4.00." in spike.summary
     assert spike.evidence["parts_usd"]["tokens"] == 4
 

@@ -216,3 +216,28 @@ def test_no_sum_leaves_64_bits():
 def test_all_of_a_window_that_has_no_calls_to_be_compared_with_is_volume():
     assert only(attribute(varied("after", 5) + varied("after", 5, model="b")), "volume")
     assert only(attribute(varied("before", 5) + varied("before", 5, model="b")), "volume")
+
+
+def test_failures_on_a_new_route_are_failures_though_nothing_was_there_before():
+    new = [*varied("after", 50, route="new", model="b"), *varied("after", 50, route="new", model="b", failed=True)]
+    wasted = sum(c.cost_nano_usd for c in new if c.failed)
+    found = attribute(varied("before", 100) + varied("after", 100) + new)
+    assert found.parts["failures"] == pytest.approx(wasted, abs=2)
+
+
+def by_call(window, n, cost, *, longer=1):
+    rng = random.Random(5)
+    return [
+        Spent(
+            window=window, route="r", model="m", tokens={"input": longer * rng.randrange(100, 3000)}, cost_nano_usd=cost
+        )
+        for _ in range(n)
+    ]
+
+
+def test_a_model_that_is_paid_by_the_call_has_no_part_for_tokens_and_no_price_that_is_invented():
+    assert attribute(by_call("before", 100, 12_300_000) + by_call("after", 100, 12_300_000, longer=3)).change == 0
+    more = attribute(by_call("before", 100, 12_300_000) + by_call("after", 150, 12_300_000, longer=3))
+    assert only(more, "volume"), more.parts
+    dearer = attribute(by_call("before", 100, 12_300_000) + by_call("after", 100, 15_000_000, longer=3))
+    assert only(dearer, "price"), dearer.parts

@@ -125,7 +125,7 @@ def test_spend_far_above_the_usual_is_a_spike_that_names_who_and_what(tmp_path: 
     [checked] = check_budgets(app_of(tmp_path, store, '[[budgets]]\nname = "all"\nlimit_usd = 100000\n'))
     assert open_kinds(store) == {"cost-spike all": "firing"}
     [finding] = checked.findings
-    assert "Most of it: route loop +$44.75" in finding.summary
+    assert "above the week before: route loop +$44.75" in finding.summary
     assert set(finding.evidence["parts_usd"]) == {"volume", "mix", "tokens", "price", "failures"}
     assert sum(finding.evidence["parts_usd"].values()) == pytest.approx(finding.evidence["change_usd"])
 
