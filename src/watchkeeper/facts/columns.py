@@ -11,7 +11,7 @@ import pyarrow as pa
 
 from watchkeeper.foundation.errors import NotFound
 
-Kind = Literal["time", "label", "key", "id", "count", "ms", "flag"]
+Kind = Literal["time", "label", "key", "id", "count", "ms", "share", "flag"]
 """A label takes few values, a key many; both can be broken down by. An id only leads back to the record."""
 
 _TYPES: Mapping[Kind, pa.DataType] = {
@@ -21,6 +21,7 @@ _TYPES: Mapping[Kind, pa.DataType] = {
     "id": pa.string(),
     "count": pa.int64(),
     "ms": pa.float64(),
+    "share": pa.float64(),
     "flag": pa.bool_(),
 }
 
@@ -134,6 +135,16 @@ FACTS: Mapping[str, FactTable] = {
                 *_measures("c"),
                 *_columns("label", "c", "provider", "model_requested", "finish_reason"),
                 Column(name="model", kind="label", sql="COALESCE(c.model_served, c.model_requested)"),
+            ],
+        ),
+        FactTable(
+            name="scores",
+            source="requests r JOIN scores s ON s.trace_id = r.trace_id AND s.span_id = r.span_id",
+            columns=[
+                *_OF_REQUEST,
+                *_columns("label", "s", "scorer", "scorer_version", "stratum", "judge_model", "missing"),
+                *_columns("share", "s", "value", "inclusion"),
+                *_columns("count", "s", "cost_nano_usd"),
             ],
         ),
     )

@@ -17,6 +17,7 @@ from watchkeeper.foundation.lease import is_gone, new_owner
 from watchkeeper.observability.request import Request, hour_of
 from watchkeeper.observability.service import requests_of
 from watchkeeper.observability.steps import Step
+from watchkeeper.observability.store.touched import touch
 from watchkeeper.scoring import store
 from watchkeeper.scoring.budget import RESERVE, affordable_rate, day_of
 from watchkeeper.scoring.candidates import CANDIDATES, candidates_of
@@ -81,6 +82,7 @@ def score(
                 held = _held(store.state(session, locked=True), owner)
                 store.save_scores(session, given, now=clock.now())
                 store.save_state(session, replace(held, seen_at=clock.now()))
+                touch(session, store.started(session, {(each.trace_id, each.span_id) for each in given}))
 
         with opened.read() as session:
             waiting = store.waiting(session, plan.named, scored_since)
@@ -297,6 +299,7 @@ def _decide_hour(
             store.keep_first_seen(session, fresh)
             store.save_samples(session, decided.samples, now=now)
             store.save_hours(session, decided.hours)
+            touch(session, (datetime.fromtimestamp(each.at, UTC) for each in decided.samples if each.raised))
     return decided
 
 

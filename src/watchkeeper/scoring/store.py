@@ -224,6 +224,15 @@ def save_scores(session: Session, given: Sequence[Judged], *, now: datetime) -> 
     )
 
 
+def started(session: Session, given: Iterable[Key]) -> list[datetime]:
+    """When these samples' requests started."""
+    s, found = _SAMPLES.c, list[datetime]()
+    for trace_id, span_id in given:
+        query = sa.select(s.started_at).where(s.trace_id == trace_id, s.span_id == span_id)
+        found += (as_utc(at) for at in session.execute(query).scalars())
+    return found
+
+
 def scored(session: Session, since: datetime, until: datetime, *, route: str | None = None) -> list[ScoredSample]:
     """Every score of samples that started in [since, until); a sample without any score is left out."""
     s, c = _SAMPLES.c, _SCORES.c

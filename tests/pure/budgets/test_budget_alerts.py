@@ -83,9 +83,7 @@ def test_spend_that_cannot_end_below_the_limit_says_on_which_day_it_does():
     memory, news, found = checked(steady(per_day=50))
     assert (list(memory.held), news) == (["forecast"], (0.5,))
     assert found["budget-burn"].severity == "warning"
-    assert found["budget-burn"].summary == (
-        "Budget all: $775.00 of $1000.00 a month spent. It ends on the 21st."
-    )
+    assert found["budget-burn"].summary == ("Budget all: $775.00 of $1000.00 a month spent. It ends on the 21st.")
 
 
 def test_a_limit_that_was_raised_out_of_reach_ends_the_forecasts_finding_at_once():
@@ -198,7 +196,10 @@ def test_the_message_says_who_spent_more_and_what_changed():
     seen = steady(today=4.0)
     memory, _ = remembered(Memory(), seen)
     [spike] = findings(seen, memory, {3: reason})
-    assert "In the last 3 h, above the week before: route answers +$4.00, model m +$4.00, segment free +$4.00." in spike.summary
+    assert (
+        "In the last 3 h, above the week before: route answers +$4.00, model m +$4.00, segment free +$4.00."
+        in spike.summary
+    )
     assert "Against the same hours a week before +$4.00: tokens a request +$4.00." in spike.summary
     assert spike.evidence["parts_usd"]["tokens"] == 4
 

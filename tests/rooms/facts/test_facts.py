@@ -74,7 +74,7 @@ def test_an_hour_is_written_ten_minutes_after_its_end_and_not_before(store: Stor
     assert (before.hours, file_names(tmp_path / "f")) == (0, [])
     assert service.state(store, tmp_path / "f").oldest_open == HOUR
     done = service.write_settled(store, tmp_path / "f", SETTLED)
-    assert (done.hours, done.rows) == (2, 2)  # of requests and of calls
+    assert (done.hours, done.rows) == (3, 2)  # of requests, of calls, and of scores, where there are none
     assert file_names(tmp_path / "f") == ["calls/20261124T08-v1", "requests/20261124T08-v1"]
     assert (service.state(store, tmp_path / "f").hours, service.state(store, tmp_path / "f").oldest_open) == (1, None)
 
@@ -232,4 +232,4 @@ def test_unknown_labels_are_named_with_the_nearest(store: Store, tmp_path: Path)
     with pytest.raises(NotFound, match="No label named 'model'"):
         service.read(store, tmp_path, "requests", *DAY, where={"model": "m"})
     with pytest.raises(NotFound, match="fact table"):
-        service.read(store, tmp_path, "scores", *DAY)
+        service.read(store, tmp_path, "verdicts", *DAY)

@@ -11,6 +11,7 @@ import pytest
 from tests.rooms.scoring.traffic import NOW, ROUTE, Scorer, plan, prompt, request, thumb_down
 
 from watchkeeper.database.engine import Store, open_store
+from watchkeeper.facts import service as facts
 from watchkeeper.foundation.clock import FrozenClock, SystemClock
 from watchkeeper.foundation.errors import Conflict, StoreFailed
 from watchkeeper.observability import service as records
@@ -277,3 +278,27 @@ def test_the_funnel_counts_every_stage_by_hour(store: Store, tmp_path: Path) -> 
     backfill(store, tmp_path, plan(scorer, target=1.0))
     [row] = [each for each in service.funnel(store, NOW - timedelta(hours=3), NOW) if each.seen]
     assert (row.route, row.seen, row.eligible, row.sampled, row.judged, row.valid) == (ROUTE, 41, 40, 40, 40, 20)
+
+
+def test_the_facts_of_scores_are_what_the_store_holds_before_and_after_they_are_written(
+    store: Store, tmp_path: Path
+) -> None:
+    folder = tmp_path / "facts"
+
+    def in_the_facts() -> dict[str, tuple[float, str]]:
+        table = facts.read(store, folder, "scores", *DAY, columns=["trace_id", "inclusion", "stratum", "value"])
+        return {row["trace_id"]: (row["inclusion"], row["stratum"]) for row in table.to_pylist()}
+
+    given = [request(n) for n in range(120)]
+    records.import_requests(store, given)
+    sampling = plan(Scorer(), target=0.3)
+    facts.write_settled(store, folder, NOW)
+    assert in_the_facts() == {}
+    backfill(store, tmp_path, sampling)
+    assert in_the_facts() == {trace: (each.inclusion, each.stratum) for trace, each in scores(store).items()}
+    facts.write_settled(store, folder, NOW)
+    for r in given:
+        records.feedback(store, r.trace_id, thumb_down(), now=NOW)
+    run(store, tmp_path, sampling, minutes=15)
+    assert in_the_facts() == {trace: (each.inclusion, each.stratum) for trace, each in scores(store).items()}
+    assert {stratum for _, stratum in in_the_facts().values()} == {"negative_feedback"}
