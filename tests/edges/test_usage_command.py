@@ -63,8 +63,6 @@ def test_the_answer_is_the_same_from_files_as_from_the_store(project: Project) -
     before = rows(project, *asked)
     with open_app(project.root / "watchkeeper.toml", clock=FrozenClock(AT + timedelta(hours=2))) as app:
         assert write_facts(app).hours == 6  # two settled hours of three tables (no scores); the third is open
-            write_facts(app).hours == 6
-        )  # two settled hours of three tables, of scores without a row; the third is open
     assert len(list((project.root / "facts").glob("*/*.parquet"))) == 4
     assert rows(project, *asked) == before
     assert len(before) == 4

@@ -82,6 +82,30 @@ def _play(config: Path, folder: Path, started: float) -> None:
         for name, path in found[0].links.items():
             print(f"{name.lower():<9} {app.settings.web.base_url}{path}")
         print(flush=True)
+    _look_around(config, started)
+
+
+_LOOKS = (
+    ("usage", "--by", "route,model", "--since", "30d"),
+    ("spend", "top", "segment", "--since", "30d"),
+    ("explain", "cost"),
+    ("latency", "check"),
+    ("doctor",),
+)
+"""What else an on-call engineer asks; the first is asked here."""
+
+
+def _look_around(config: Path, started: float) -> None:
+    """One of the questions this installation answers, and how to ask the others."""
+    at = ["--config", str(config)]
+    _run_deployment("price-records/price-records")
+    _say(started, "priced; what the simulated traffic was and cost, by route and model:")
+    print(flush=True)
+    subprocess.run([sys.executable, "-m", "watchkeeper", *_LOOKS[0], *at], check=False)
+    print()
+    for look in _LOOKS[1:]:
+        print(f"ask also  watchkeeper {' '.join([*look, *at])}")
+    print(flush=True)
 
 
 def _run_deployment(name: str) -> None:
