@@ -40,11 +40,21 @@ def wait_for(condition: Callable[[], Any], seconds: float, what: str) -> Any:
 
 def run_deployment(api: str, name: str) -> None:
     """Run a deployment on demand, as a person does from Prefect's page, and wait for its end."""
-    deployment = httpx.get(f"{api}/deployments/name/{name}").raise_for_status().json()
-    created = httpx.post(f"{api}/deployments/{deployment['id']}/create_flow_run", json={}).raise_for_status().json()
+
+    def answer(method: str, path: str, **sent: Any) -> Any:
+        # Prefect says 503 while its own database is busy; its client asks again, and so do we.
+        asked = wait_for(
+            lambda: None if (said := httpx.request(method, f"{api}{path}", **sent)).status_code == 503 else said,
+            60,
+            f"an answer of Prefect to {path}",
+        )
+        return asked.raise_for_status().json()
+
+    deployment = answer("GET", f"/deployments/name/{name}")
+    created = answer("POST", f"/deployments/{deployment['id']}/create_flow_run", json={})
 
     def ended() -> str | None:
-        state = httpx.get(f"{api}/flow_runs/{created['id']}").raise_for_status().json()["state"]
+        state = answer("GET", f"/flow_runs/{created['id']}")["state"]
         return state["type"] if state["type"] in {"COMPLETED", "FAILED", "CRASHED", "CANCELLED"} else None
 
     assert wait_for(ended, 60, f"the end of {name}") == "COMPLETED"
