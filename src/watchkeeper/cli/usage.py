@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
+from watchkeeper.cli.conditions import conditions
 from watchkeeper.cli.console import ConfigOption, JsonOption, print_json, say
 from watchkeeper.cli.instants import instant_of
 from watchkeeper.foundation.errors import Misconfigured
@@ -65,7 +66,7 @@ def usage(
             raise Misconfigured("--since must be before --until")
         bucket = _bucket(every, end - start)
         rows = service.usage(
-            app.store, app.settings.store.facts, start, end, by=labels, every=bucket, where=_conditions(where or [])
+            app.store, app.settings.store.facts, start, end, by=labels, every=bucket, where=conditions(where)
         )
     rows = sorted(rows, key=_ORDERS[order or ("time" if bucket else "cost")])
     most = limit or (None if as_json or as_csv else _SHOWN)
@@ -95,18 +96,6 @@ def _bucket(every: str | None, window: timedelta) -> timedelta | None:
     if not bucket or window / bucket > _MOST_BUCKETS:
         raise Misconfigured(f"--every {every!r}: more than {_MOST_BUCKETS:,} rows of time; write a longer one")
     return bucket
-
-
-def _conditions(given: Sequence[str]) -> dict[str, str | None]:
-    found: dict[str, str | None] = {}
-    for text in given:
-        name, equals, value = text.partition("=")
-        if not equals or not name.strip():
-            raise Misconfigured(f"--where {text!r}: write LABEL=VALUE, e.g. route=support.answer")
-        if name.strip() in found:
-            raise Misconfigured(f"--where {name.strip()}: given twice; a row has one value of it")
-        found[name.strip()] = value or None
-    return found
 
 
 def _most(value: float | None) -> tuple[bool, float]:
