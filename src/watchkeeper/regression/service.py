@@ -17,6 +17,7 @@ from watchkeeper.foundation.clock import Clock
 from watchkeeper.foundation.collector import calm_collector
 from watchkeeper.foundation.errors import Conflict, NotFound
 from watchkeeper.foundation.ids import new_id
+from watchkeeper.foundation.lease import this_process
 from watchkeeper.observability.redact import Policy
 from watchkeeper.providers.connect import ProviderConfig, connect
 from watchkeeper.providers.interface import ChatModel
@@ -179,7 +180,7 @@ def _claim(session: Any, target: Target, side: str, *, fresh: bool, clock: Clock
                 "wait for it, or start apart with --fresh"
             )
         had = store.attempts_of(session, run.id)
-        store.set_run(session, run.id, status="running", owner=lease.me(), now=now)
+        store.set_run(session, run.id, status="running", owner=this_process(), now=now)
         open_questions = [a for a in everything if not _answered(had, a)]
         return _Run(id=run.id, target=target, asking=open_questions, reused=False)
     run_id = new_id()
@@ -195,7 +196,7 @@ def _claim(session: Any, target: Target, side: str, *, fresh: bool, clock: Clock
             prompt=suite.prompt,
             planned=len(everything),
             status="running",
-            owner=lease.me(),
+            owner=this_process(),
             seen_at=now,
             started_at=now,
             finished_at=None,
